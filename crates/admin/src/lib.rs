@@ -1,0 +1,1 @@
+//! F3: the control plane: /v1/gateway/*, /v1/secrets.

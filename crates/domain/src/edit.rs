@@ -1,0 +1,104 @@
+//! Edits of the configuration: each reads a snapshot and answers with a [`Change`] or a [`Rejection`].
+//!
+//! The store runs them one at a time, so a check and the write that follows see the same configuration.
+
+pub mod endpoint;
+pub mod group;
+pub mod key;
+pub mod secret;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::credential::{Key, KeyHash, ManagementKey, Secret};
+use crate::endpoint::Endpoint;
+use crate::group::Group;
+use crate::id::{EndpointId, GroupId, WorkspaceId};
+use crate::snapshot::{Snapshot, Version, Workspace};
+
+/// What an edit may rely on.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The configuration as it stands; nobody else changes it meanwhile.
+    pub snapshot: &'a Snapshot,
+    /// The version this edit will make.
+    pub version: Version,
+    /// Seconds since 1970 UTC.
+    pub now_s: u64,
+    /// A random number nobody used yet, for the id of a new object.
+    pub fresh_id: u64,
+}
+
+/// One object written or taken away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    /// A tenant.
+    Workspace(Arc<Workspace>),
+    /// A group, new or changed.
+    Group(Arc<Group>),
+    /// A group that is no more. Its past stays in the ledger.
+    GroupDeleted {
+        /// Which.
+        id: GroupId,
+        /// When, in seconds since 1970 UTC.
+        at_s: u64,
+    },
+    /// A key.
+    Key(Arc<Key>),
+    /// A key that no longer speaks for anyone. This cannot be undone.
+    KeyRevoked {
+        /// Which.
+        hash: KeyHash,
+        /// When, in seconds since 1970 UTC.
+        at_s: u64,
+    },
+    /// An operator's key.
+    ManagementKey(Arc<ManagementKey>),
+    /// An operator's key that is no more.
+    ManagementKeyDeleted {
+        /// Which.
+        hash: KeyHash,
+    },
+    /// An endpoint, new or changed.
+    Endpoint(Arc<Endpoint>),
+    /// An endpoint that is no more.
+    EndpointDeleted {
+        /// Which.
+        id: EndpointId,
+    },
+    /// A secret, new or replaced.
+    Secret(Arc<Secret>),
+    /// A secret that is no more.
+    SecretDeleted {
+        /// Whose.
+        workspace: WorkspaceId,
+        /// Which.
+        name: Arc<str>,
+    },
+}
+
+/// Everything one edit does, as one transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The version it makes.
+    pub version: Version,
+    /// The objects written and taken away, in this order.
+    pub records: Vec<Record>,
+    /// Roots of the trees whose calls must look at the configuration again before they are admitted.
+    pub trees: Vec<GroupId>,
+}
+
+/// Why an edit was not made. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rejection {
+    /// A rule forbids it; the sentence is for the client.
+    Invalid(Cow<'static, str>),
+    /// No such object, or no longer; the sentence is for the client.
+    NotFound(&'static str),
+}
+
+impl Rejection {
+    fn invalid(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::Invalid(message.into())
+    }
+}

@@ -1,0 +1,124 @@
+//! An endpoint: a public model name and where it goes.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::group::Admission;
+use crate::id::{EndpointId, Slug, WorkspaceId};
+use crate::snapshot::Version;
+
+/// Who serves a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Provider {
+    /// A dedicated Baseten deployment, by `model_id`.
+    Baseten,
+    /// Anthropic's API.
+    Anthropic,
+    /// OpenAI's API.
+    #[serde(rename = "OPENAI")]
+    OpenAi,
+    /// Any server that speaks OpenAI's dialect, by `base_url`.
+    #[serde(rename = "OPENAI_COMPATIBLE")]
+    OpenAiCompatible,
+    /// Google Vertex AI.
+    Vertex,
+    /// Baseten's shared Model APIs.
+    BasetenModelApi,
+}
+
+impl Provider {
+    /// The published name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Baseten => "BASETEN",
+            Self::Anthropic => "ANTHROPIC",
+            Self::OpenAi => "OPENAI",
+            Self::OpenAiCompatible => "OPENAI_COMPATIBLE",
+            Self::Vertex => "VERTEX",
+            Self::BasetenModelApi => "BASETEN_MODEL_API",
+        }
+    }
+}
+
+/// Where data may be processed; a label that is stored and shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Region {
+    /// Anywhere.
+    #[default]
+    #[serde(rename = "UNRESTRICTED")]
+    Unrestricted,
+    /// In the European Union.
+    #[serde(rename = "EU")]
+    Eu,
+}
+
+/// The workspace secret that Baseten's targets are called with.
+pub const BASETEN_SECRET: &str = "BASETEN_API_KEY";
+
+/// A Baseten environment other than production, which is never named.
+pub type Environment = Arc<str>;
+
+/// Where Vertex AI calls go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VertexConfig {
+    /// The Google Cloud project.
+    pub project_id: Arc<str>,
+    /// The Google Cloud location.
+    pub location: Arc<str>,
+}
+
+/// One place a slug can be served from. Fields that do not apply to the provider are `None`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// Who serves it.
+    pub provider: Provider,
+    /// Baseten's model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_id: Option<Arc<str>>,
+    /// Baseten's environment; `None` is production.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment_name: Option<Environment>,
+    /// Name of the workspace's secret, or `env.NAME`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_id: Option<Arc<str>>,
+    /// The model name sent upstream in place of the slug.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_model: Option<Arc<str>>,
+    /// Root of an OpenAI-compatible server, as an SDK would take it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_url: Option<Arc<str>>,
+    /// Vertex AI's project and location.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vertex_config: Option<VertexConfig>,
+    /// The most the model can write; it caps the guess for calls that declare nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_output_tokens: Option<u64>,
+}
+
+/// A public model name and where it goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Opaque, given by us.
+    pub id: EndpointId,
+    /// The tenant it belongs to.
+    pub workspace: WorkspaceId,
+    /// The configuration version that made it: the order of lists.
+    pub serial: Version,
+    /// The public name, unique over the gateway.
+    pub slug: Slug,
+    /// Stored and shown.
+    pub region: Region,
+    /// Where it goes; exactly one today.
+    pub target: Target,
+    /// The endpoint's own choice of admission.
+    pub admission: Option<Admission>,
+    /// Whether an operator wrote the target, who may point it at private addresses.
+    pub private_allowed: bool,
+    /// Seconds since 1970 UTC.
+    pub created_s: u64,
+    /// Seconds since 1970 UTC, of the last edit.
+    pub updated_s: u64,
+}

@@ -1,0 +1,31 @@
+//! The nouns of Tollgate and the rules between them: groups, keys, endpoints, limits, usage.
+//!
+//! A [`Snapshot`] is the whole configuration at one [`Version`]: immutable, cheap to copy, never half-made.
+//! An edit reads a snapshot and answers with a [`Change`] or a [`Rejection`]; it touches nothing itself.
+//!
+//! Guarantees: pure values. Nothing here waits, fails at run time, or depends on when it is called.
+//! Knows nothing of: clocks, storage, HTTP, randomness; those are arguments.
+//! Begins at [`snapshot::Snapshot`] for what is known, and at [`edit`] for what may change it.
+
+pub mod credential;
+pub mod destination;
+pub mod edit;
+pub mod effective;
+pub mod endpoint;
+pub mod group;
+pub mod id;
+pub mod limit;
+pub mod snapshot;
+pub mod time;
+pub mod usage;
+
+pub use credential::{Credential, Key, KeyHash, ManagementKey, Scope, Secret, SecretValue};
+pub use edit::{Change, Context, Record, Rejection};
+pub use effective::{BindingLimit, binding_limits};
+pub use endpoint::{Endpoint, Environment, Provider, Region, Target};
+pub use group::{Admission, Enforcement, Group, LEVELS_MAX, Metadata, Model};
+pub use id::{EndpointId, GroupId, RequestId, Slug, WorkspaceId};
+pub use limit::{Limit, LimitType, THRESHOLD_MAX, Unit};
+pub use snapshot::{Snapshot, Version, Workspace};
+pub use time::{Clock, Day, Now};
+pub use usage::{Entry, Outcome, Usage, UsageSource};

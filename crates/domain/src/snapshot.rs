@@ -1,0 +1,274 @@
+//! The whole configuration at one version: immutable, shared, never half-made.
+//!
+//! A node serves from one snapshot and swaps it whole. The maps share structure, so a copy that differs in one group
+//! costs a few nodes, whatever the number of groups and keys.
+//!
+//! Begins at [`Snapshot::apply`], the only way a snapshot changes.
+
+use std::sync::Arc;
+
+use rpds::{HashTrieMapSync, HashTrieSetSync, RedBlackTreeMapSync};
+use serde::{Deserialize, Serialize};
+
+use crate::credential::{Credential, Key, KeyHash, ManagementKey, Secret};
+use crate::edit::{Change, Record};
+use crate::endpoint::Endpoint;
+use crate::group::Group;
+use crate::id::{EndpointId, GroupId, Slug, WorkspaceId};
+
+/// The number of an edit of the configuration. Given by the store, one higher for each edit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub struct Version(pub u64);
+
+/// A tenant of the gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workspace {
+    /// Opaque, given by us.
+    pub id: WorkspaceId,
+    /// For people.
+    pub name: Arc<str>,
+    /// Seconds since 1970 UTC.
+    pub created_s: u64,
+}
+
+/// The configuration at one version.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    version: Version,
+    workspaces: HashTrieMapSync<WorkspaceId, Arc<Workspace>>,
+    groups: HashTrieMapSync<GroupId, Arc<Group>>,
+    groups_in_order: RedBlackTreeMapSync<(WorkspaceId, Version), GroupId>,
+    groups_by_external_id: HashTrieMapSync<(WorkspaceId, Arc<str>), GroupId>,
+    children: HashTrieMapSync<GroupId, HashTrieSetSync<GroupId>>,
+    tree_epochs: HashTrieMapSync<GroupId, Version>,
+    credentials: HashTrieMapSync<KeyHash, Credential>,
+    keys_of_group: HashTrieMapSync<GroupId, RedBlackTreeMapSync<Version, Arc<Key>>>,
+    keys_by_prefix: HashTrieMapSync<Arc<str>, Arc<Key>>,
+    endpoints: HashTrieMapSync<EndpointId, Arc<Endpoint>>,
+    endpoints_in_order: RedBlackTreeMapSync<(WorkspaceId, Version), EndpointId>,
+    endpoints_by_slug: HashTrieMapSync<Slug, EndpointId>,
+    secrets: RedBlackTreeMapSync<(WorkspaceId, Arc<str>), Arc<Secret>>,
+}
+
+/// Reading.
+impl Snapshot {
+    /// The edit that made this snapshot.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The tenants.
+    pub fn workspaces(&self) -> impl Iterator<Item = &Arc<Workspace>> {
+        self.workspaces.values()
+    }
+
+    /// A group that exists.
+    #[must_use]
+    pub fn group(&self, id: GroupId) -> Option<&Arc<Group>> {
+        self.groups.get(&id)
+    }
+
+    /// The group with this identifier, exactly.
+    #[must_use]
+    pub fn group_by_external_id(&self, workspace: WorkspaceId, external: &str) -> Option<&Arc<Group>> {
+        self.groups_by_external_id.get(&(workspace, external.into())).and_then(|id| self.group(*id))
+    }
+
+    /// Groups in order of creation, those after `after` only.
+    pub fn groups_after(&self, workspace: WorkspaceId, after: Version) -> impl Iterator<Item = &Arc<Group>> {
+        let from = (workspace, Version(after.0.saturating_add(1)));
+        self.groups_in_order
+            .range(from..=(workspace, Version(u64::MAX)))
+            .filter_map(|(_, id)| self.groups.get(id))
+    }
+
+    /// The group itself, then its ancestors up to the root.
+    pub fn lineage<'a>(&'a self, group: &'a Arc<Group>) -> impl Iterator<Item = &'a Arc<Group>> {
+        std::iter::successors(Some(group), |group| group.parent.and_then(|id| self.groups.get(&id)))
+    }
+
+    /// Every group below this one, in no particular order.
+    #[must_use]
+    pub fn descendants(&self, id: GroupId) -> Vec<&Arc<Group>> {
+        let mut found = Vec::new();
+        let mut open = vec![id];
+        while let Some(parent) = open.pop() {
+            for child in self.children.get(&parent).into_iter().flat_map(HashTrieSetSync::iter) {
+                found.extend(self.groups.get(child));
+                open.push(*child);
+            }
+        }
+        found
+    }
+
+    /// The last edit that touched the tree of this root: a path compiled before it is stale.
+    #[must_use]
+    pub fn tree_epoch(&self, root: GroupId) -> Version {
+        self.tree_epochs.get(&root).copied().unwrap_or_default()
+    }
+
+    /// What the credential with this hash is, if it is one of ours and not revoked.
+    #[must_use]
+    pub fn credential(&self, hash: &KeyHash) -> Option<&Credential> {
+        self.credentials.get(hash)
+    }
+
+    /// Every credential in force.
+    pub fn credentials(&self) -> impl Iterator<Item = &Credential> {
+        self.credentials.values()
+    }
+
+    /// Keys of a group in order of creation, those after `after` only.
+    pub fn keys_after(&self, group: GroupId, after: Version) -> impl Iterator<Item = &Arc<Key>> {
+        let from = Version(after.0.saturating_add(1));
+        self.keys_of_group
+            .get(&group)
+            .into_iter()
+            .flat_map(move |keys| keys.range(from..).map(|(_, key)| key))
+    }
+
+    /// The key with this prefix, if it is not revoked.
+    #[must_use]
+    pub fn key_by_prefix(&self, prefix: &str) -> Option<&Arc<Key>> {
+        self.keys_by_prefix.get(prefix)
+    }
+
+    /// An endpoint that exists.
+    #[must_use]
+    pub fn endpoint(&self, id: EndpointId) -> Option<&Arc<Endpoint>> {
+        self.endpoints.get(&id)
+    }
+
+    /// The endpoint that serves this slug.
+    #[must_use]
+    pub fn endpoint_by_slug(&self, slug: &Slug) -> Option<&Arc<Endpoint>> {
+        self.endpoints_by_slug.get(slug).and_then(|id| self.endpoint(*id))
+    }
+
+    /// Endpoints in order of creation, those after `after` only.
+    pub fn endpoints_after(
+        &self,
+        workspace: WorkspaceId,
+        after: Version,
+    ) -> impl Iterator<Item = &Arc<Endpoint>> {
+        let from = (workspace, Version(after.0.saturating_add(1)));
+        self.endpoints_in_order
+            .range(from..=(workspace, Version(u64::MAX)))
+            .filter_map(|(_, id)| self.endpoints.get(id))
+    }
+
+    /// A secret by name.
+    #[must_use]
+    pub fn secret(&self, workspace: WorkspaceId, name: &str) -> Option<&Arc<Secret>> {
+        self.secrets.get(&(workspace, name.into()))
+    }
+
+    /// Secrets of a workspace by name, those after `after` only.
+    pub fn secrets_after(&self, workspace: WorkspaceId, after: &str) -> impl Iterator<Item = &Arc<Secret>> {
+        let after: Arc<str> = after.into();
+        self.secrets
+            .range((workspace, Arc::clone(&after))..)
+            .take_while(move |((owner, _), _)| *owner == workspace)
+            .filter(move |((_, name), _)| **name > *after)
+            .map(|(_, secret)| secret)
+    }
+}
+
+/// Writing.
+impl Snapshot {
+    /// The snapshot after `change`. The change must have been made from this very snapshot.
+    #[must_use]
+    pub fn apply(&self, change: &Change) -> Self {
+        let mut next = self.clone();
+        next.version = change.version;
+        for record in &change.records {
+            next.put(record);
+        }
+        for root in &change.trees {
+            next.tree_epochs.insert_mut(*root, change.version);
+        }
+        next
+    }
+
+    fn put(&mut self, record: &Record) {
+        match record {
+            Record::Workspace(workspace) => self.workspaces.insert_mut(workspace.id, Arc::clone(workspace)),
+            Record::Group(group) => self.put_group(group),
+            Record::GroupDeleted { id, .. } => self.drop_group(*id),
+            Record::Key(key) => self.put_key(key),
+            Record::KeyRevoked { hash, .. } => self.drop_key(hash),
+            Record::ManagementKey(key) => self.put_management_key(key),
+            Record::ManagementKeyDeleted { hash } => {
+                self.credentials.remove_mut(hash);
+            }
+            Record::Endpoint(endpoint) => self.put_endpoint(endpoint),
+            Record::EndpointDeleted { id } => self.drop_endpoint(*id),
+            Record::Secret(secret) => {
+                self.secrets.insert_mut((secret.workspace, Arc::clone(&secret.name)), Arc::clone(secret));
+            }
+            Record::SecretDeleted { workspace, name } => {
+                self.secrets.remove_mut(&(*workspace, Arc::clone(name)));
+            }
+        }
+    }
+
+    fn put_group(&mut self, group: &Arc<Group>) {
+        let external = Arc::clone(&group.metadata.external_entity_id);
+        self.groups.insert_mut(group.id, Arc::clone(group));
+        self.groups_in_order.insert_mut((group.workspace, group.serial), group.id);
+        self.groups_by_external_id.insert_mut((group.workspace, external), group.id);
+        if let Some(parent) = group.parent {
+            let siblings = self.children.get(&parent).cloned().unwrap_or_default();
+            self.children.insert_mut(parent, siblings.insert(group.id));
+        }
+    }
+
+    fn drop_group(&mut self, id: GroupId) {
+        let Some(group) = self.groups.get(&id).cloned() else { return };
+        self.groups.remove_mut(&id);
+        self.groups_in_order.remove_mut(&(group.workspace, group.serial));
+        let external = Arc::clone(&group.metadata.external_entity_id);
+        self.groups_by_external_id.remove_mut(&(group.workspace, external));
+        self.children.remove_mut(&id);
+        self.keys_of_group.remove_mut(&id);
+        if let Some((parent, siblings)) = group.parent.and_then(|p| Some((p, self.children.get(&p)?.clone())))
+        {
+            self.children.insert_mut(parent, siblings.remove(&id));
+        }
+    }
+
+    fn put_key(&mut self, key: &Arc<Key>) {
+        self.credentials.insert_mut(key.hash, Credential::Federated(Arc::clone(key)));
+        self.keys_by_prefix.insert_mut(Arc::clone(&key.prefix), Arc::clone(key));
+        let keys = self.keys_of_group.get(&key.group).cloned().unwrap_or_default();
+        self.keys_of_group.insert_mut(key.group, keys.insert(key.serial, Arc::clone(key)));
+    }
+
+    fn drop_key(&mut self, hash: &KeyHash) {
+        let Some(Credential::Federated(key)) = self.credentials.get(hash).cloned() else { return };
+        self.credentials.remove_mut(hash);
+        self.keys_by_prefix.remove_mut(&key.prefix);
+        if let Some(keys) = self.keys_of_group.get(&key.group).cloned() {
+            self.keys_of_group.insert_mut(key.group, keys.remove(&key.serial));
+        }
+    }
+
+    fn put_management_key(&mut self, key: &Arc<ManagementKey>) {
+        self.credentials.insert_mut(key.hash, Credential::Management(Arc::clone(key)));
+    }
+
+    fn put_endpoint(&mut self, endpoint: &Arc<Endpoint>) {
+        self.drop_endpoint(endpoint.id);
+        self.endpoints.insert_mut(endpoint.id, Arc::clone(endpoint));
+        self.endpoints_in_order.insert_mut((endpoint.workspace, endpoint.serial), endpoint.id);
+        self.endpoints_by_slug.insert_mut(endpoint.slug.clone(), endpoint.id);
+    }
+
+    fn drop_endpoint(&mut self, id: EndpointId) {
+        let Some(endpoint) = self.endpoints.get(&id).cloned() else { return };
+        self.endpoints.remove_mut(&id);
+        self.endpoints_in_order.remove_mut(&(endpoint.workspace, endpoint.serial));
+        self.endpoints_by_slug.remove_mut(&endpoint.slug);
+    }
+}

@@ -1,0 +1,126 @@
+//! What a call used, and the ledger line that says so.
+
+use std::sync::Arc;
+
+use crate::id::{GroupId, RequestId, Slug, WorkspaceId};
+
+/// How a token count became known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum UsageSource {
+    /// The model server said so.
+    Reported,
+    /// The model server said nothing, so we counted.
+    Estimated,
+}
+
+impl UsageSource {
+    /// The word in the ledger and in answers.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Reported => "reported",
+            Self::Estimated => "estimated",
+        }
+    }
+}
+
+/// Tokens of one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Prompt tokens, cached ones included.
+    pub input: u64,
+    /// Completion tokens.
+    pub output: u64,
+    /// The part of `input` that the server had in its cache.
+    pub cached: u64,
+    /// Who counted.
+    pub source: UsageSource,
+}
+
+impl Usage {
+    /// Nothing was generated, and we know it.
+    pub const NONE: Self = Self { input: 0, output: 0, cached: 0, source: UsageSource::Reported };
+
+    /// What TOKEN limits charge: prompt plus completion, cached tokens at full weight. Saturates.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.input.saturating_add(self.output)
+    }
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The upstream answered to the end, whatever its status.
+    Completed,
+    /// The caller left first.
+    ClientGone,
+    /// The upstream broke off or sent garbage.
+    UpstreamError,
+    /// The upstream took too long.
+    UpstreamTimeout,
+    /// The gateway was stopping.
+    Shutdown,
+    /// No byte of an answer came: connection refused, or reset before one.
+    NotReached,
+}
+
+impl Outcome {
+    /// The word in the ledger and in logs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::ClientGone => "client_gone",
+            Self::UpstreamError => "upstream_error",
+            Self::UpstreamTimeout => "upstream_timeout",
+            Self::Shutdown => "shutdown",
+            Self::NotReached => "not_reached",
+        }
+    }
+}
+
+/// One immutable line of the ledger: an admitted call that was not cancelled. Holds no prompt and no completion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The call; a second entry for the same call is ignored.
+    pub request_id: RequestId,
+    /// Milliseconds since 1970 UTC; REQUEST limits per DAY charge this day.
+    pub admitted_ms: u64,
+    /// Milliseconds since 1970 UTC; TOKEN limits per DAY charge this day.
+    pub settled_ms: u64,
+    /// The tenant.
+    pub workspace: WorkspaceId,
+    /// The calling group first, then its ancestors up to the root, as they were at admission.
+    pub groups: Arc<[GroupId]>,
+    /// The calling group's identifier at admission.
+    pub external_entity_id: Arc<str>,
+    /// The key used.
+    pub key_prefix: Arc<str>,
+    /// The slug called.
+    pub slug: Slug,
+    /// Who served it.
+    pub provider: &'static str,
+    /// The model name sent upstream.
+    pub upstream_model: Arc<str>,
+    /// The path called, such as `/v1/chat/completions`.
+    pub route: &'static str,
+    /// What it used. Zero where nothing was generated.
+    pub usage: Usage,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Status of the upstream's answer, if there was one.
+    pub upstream_status: Option<u16>,
+    /// Milliseconds from admission to the first byte of the answer, if there was one.
+    pub first_byte_ms: Option<u64>,
+    /// The call's own `metadata` object as JSON text, if it had one.
+    pub metadata: Option<Box<str>>,
+}
+
+impl Entry {
+    /// The group that called.
+    #[must_use]
+    pub fn group(&self) -> Option<GroupId> {
+        self.groups.first().copied()
+    }
+}

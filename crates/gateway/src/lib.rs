@@ -1,0 +1,1 @@
+//! F4: the executable: commands, configuration, wiring, clock, shutdown.

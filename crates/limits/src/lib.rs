@@ -1,0 +1,1 @@
+//! F1: decides whether a call may spend, and what it owes afterwards.

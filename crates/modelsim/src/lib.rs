@@ -1,0 +1,1 @@
+//! F3: a simulated model server for the demo, tests and benchmarks.

@@ -1,0 +1,1 @@
+//! F3: the data plane: authenticate, route, admit, forward, meter.

@@ -1,0 +1,1 @@
+//! F2: configuration and ledger on disk, and the snapshot a node serves from.

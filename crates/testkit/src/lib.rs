@@ -1,0 +1,1 @@
+//! Dev only: a gateway in a test, a clock turned by hand.

@@ -1,0 +1,1 @@
+//! F0: counts tokens before a call is made.
