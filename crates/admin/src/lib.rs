@@ -1,1 +1,25 @@
-//! F3: the control plane: /v1/gateway/*, /v1/secrets.
+//! The control plane: groups, keys, endpoints and secrets over HTTP.
+//!
+//! Every route does the same four things in the same order: who asks, which object, what they want (the shape), and
+//! then one edit of the configuration, which knows the rules. Answers have exactly the fields of the published
+//! contract.
+//!
+//! Guarantees: a request that is refused changes nothing; a write is in force when its answer is sent; no secret
+//! reaches a log or an error.
+//! Knows nothing of: how configuration is stored, how limits are counted, how upstreams are called, what time it is.
+//! Begins at [`Admin::router`].
+
+mod admin;
+mod authenticate;
+mod endpoints;
+mod error;
+mod groups;
+mod json;
+mod keys;
+mod page;
+mod path;
+mod secrets;
+mod time;
+
+pub use admin::{Admin, Hierarchy, Probe, Prober, Settings};
+pub use error::Error;

@@ -1,1 +1,3 @@
+//! Load generator and benchmarks that print ratios.
+
 fn main() {}

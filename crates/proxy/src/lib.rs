@@ -1,1 +1,37 @@
-//! F3: the data plane: authenticate, route, admit, forward, meter.
+//! The data plane: what a caller with a federated key sees.
+//!
+//! Every route that can cost something goes through [`serve`](Worker::serve), which reads like the life of a call:
+//! authenticate, read, choose a route, estimate, admit, forward, meter. Each step hands its evidence to the next as
+//! a value; only what was admitted can be forwarded, and what was admitted is settled exactly once, whoever leaves.
+//!
+//! Guarantees: nothing goes upstream before it is charged; bodies pass byte for byte but for the stated splices;
+//! no lock is held across an await; no SQL on the way of a call.
+//! Knows nothing of: providers' JSON (`wire`), the arithmetic of limits (`limits`), how things are stored (`storage`).
+//! Begins at `serve.rs`.
+
+mod admit;
+mod authenticate;
+mod body;
+mod error;
+mod estimate;
+mod forward;
+mod intake;
+mod meter;
+mod models;
+mod paths;
+mod probe;
+mod rate_headers;
+mod refusal;
+mod reply;
+mod route;
+mod serve;
+mod settings;
+mod target;
+mod upstream;
+mod worker;
+
+pub use body::Body;
+pub use probe::{Probed, probe};
+pub use settings::{Bearer, CallLog, Settings, Timeouts, UpstreamSettings};
+pub use upstream::{DialError, Dialer, Origin, Trust, Upstream, dial};
+pub use worker::{Shared, Worker};

@@ -1,1 +1,22 @@
-//! Dev only: a gateway in a test, a clock turned by hand.
+//! A whole gateway in a test: real sockets, a simulated model server, and a clock that is turned by hand.
+//!
+//! ```no_run
+//! # async fn example() {
+//! use serde_json::json;
+//! let gw = testkit::Gateway::start().await;
+//! let key = gw.customer("cust_42", json!([{ "slug": "acme/m1" }])).await.key;
+//! assert_eq!(gw.chat(&key, "acme/m1").await.status, 200);
+//! # }
+//! ```
+//!
+//! Guarantees: every gateway has a directory, a port and a model server of its own, so tests run side by side.
+//! Nothing here sleeps for time to pass: turn the clock with [`ManualClock::advance`].
+
+mod client;
+mod clock;
+mod gateway;
+
+pub use client::{Reply, Request, Streaming};
+pub use clock::ManualClock;
+pub use gateway::{Customer, Gateway, OPERATOR_KEY};
+pub use modelsim::{ModelServer, Script};

@@ -1,1 +1,33 @@
-fn main() {}
+//! Automation, in Rust so that a machine with only Rust can run it: `cargo xtask test | bench | tidy`.
+
+mod bench;
+mod steps;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+cargo xtask test         format, lints, tidiness, every test, the official SDKs against the real program
+cargo xtask bench [...]  side by side with nginx; arguments go to the benchmark (see crates/bench)
+cargo xtask tidy         the rules of the house alone: floors, sizes, module docs";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let done = match arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        Some(("test", [])) => test::everything(),
+        Some(("bench", rest)) => bench::run(rest),
+        Some(("tidy", [])) => tidy::run(),
+        _ => {
+            steps::say(USAGE);
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            steps::say(&format!("xtask: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! What the control plane is made of, and its table of routes.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{delete, get, post};
+use domain::{Clock, Endpoint, Usage};
+use limits::Engine;
+use storage::Store;
+
+use crate::authenticate::Operator;
+use crate::error::Error;
+use crate::{endpoints, groups, keys, secrets};
+
+/// Paths that belong to the control plane, each with everything below it.
+const ROOTS: [&str; 4] = ["/v1/gateway", "/v1/secrets", "/v1/workspaces", "/api/governance"];
+
+/// Whether a new group has to state its place in a tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Hierarchy {
+    /// Both fields of `hierarchy` must be there.
+    #[default]
+    Required,
+    /// Both may be left out: a child takes its parent's mode, a root is INDEPENDENT.
+    Optional,
+}
+
+/// What an operator may choose about the control plane.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Whether a new group has to state its place in a tree.
+    pub hierarchy: Hierarchy,
+    /// The smallest threshold: 1, or 0 where a limit may block altogether.
+    pub threshold_min: u64,
+    /// Longest body that is read, in bytes.
+    pub body_max: usize,
+    /// Whether a `base_url` may be plain HTTP.
+    pub allow_http: bool,
+    /// Variables of the environment that a target may use as its secret.
+    pub secrets_env_allow: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            hierarchy: Hierarchy::Required,
+            threshold_min: 1,
+            body_max: 8 << 20,
+            allow_http: false,
+            secrets_env_allow: Vec::new(),
+        }
+    }
+}
+
+/// What one call to an endpoint's target showed.
+#[derive(Debug, Clone, Default)]
+pub struct Probe {
+    /// Status of the answer, if there was one.
+    pub status: Option<u16>,
+    /// What went wrong, for people.
+    pub error: Option<String>,
+    /// Milliseconds to the first byte of the answer.
+    pub ttft_ms: Option<u64>,
+    /// What the model server says it used.
+    pub usage: Option<Usage>,
+}
+
+/// Calls an endpoint's target once. The data plane knows how; the control plane only asks.
+pub trait Prober: Send + Sync {
+    /// One upstream call, charged to nobody.
+    fn probe(&self, endpoint: Arc<Endpoint>) -> Pin<Box<dyn Future<Output = Probe> + Send>>;
+}
+
+/// The control plane: everything its handlers rely on.
+pub struct Admin {
+    pub(crate) store: Store,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) settings: Settings,
+    pub(crate) prober: Arc<dyn Prober>,
+}
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admin").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Admin {
+    /// The control plane over a store, its live counters, a clock, and someone who can call upstreams.
+    pub fn new(
+        store: Store,
+        engine: Arc<Engine>,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+        prober: Arc<dyn Prober>,
+    ) -> Self {
+        Self { store, engine, clock, settings, prober }
+    }
+
+    /// The control plane as a service.
+    pub fn router(self) -> Router {
+        Router::new()
+            .route("/v1/gateway/groups", post(groups::create::group_create).get(groups::list::group_list))
+            .route(
+                "/v1/gateway/groups/{id}",
+                get(groups::list::group_get)
+                    .patch(groups::update::group_update)
+                    .delete(groups::delete::group_delete),
+            )
+            .route("/v1/gateway/groups/{id}/usage", get(groups::usage::group_usage))
+            .route("/v1/gateway/groups/{id}/api_keys", post(keys::mint::key_mint).get(keys::key_list))
+            .route("/v1/gateway/groups/{id}/api_keys/{prefix}", get(keys::key_get).delete(keys::key_revoke))
+            .route(
+                "/v1/gateway/endpoints",
+                post(endpoints::create::endpoint_create).get(endpoints::endpoint_list),
+            )
+            .route(
+                "/v1/gateway/endpoints/{id}",
+                get(endpoints::endpoint_get)
+                    .patch(endpoints::update::endpoint_update)
+                    .delete(endpoints::endpoint_delete),
+            )
+            .route("/v1/gateway/endpoints/{id}/test", post(endpoints::test::endpoint_test))
+            .route("/v1/secrets", post(secrets::secret_put).get(secrets::secret_list))
+            .route("/v1/secrets/{name}", delete(secrets::secret_delete))
+            .fallback(no_such_path)
+            .method_not_allowed_fallback(no_such_method)
+            .with_state(Arc::new(self))
+    }
+
+    /// Whether a path belongs to the control plane.
+    #[must_use]
+    pub fn serves(path: &str) -> bool {
+        ROOTS.iter().any(|root| {
+            path.strip_prefix(root).is_some_and(|below| below.is_empty() || below.starts_with('/'))
+        })
+    }
+}
+
+// Strangers learn nothing here, not even which paths exist: `Operator` is asked for first.
+
+async fn no_such_path(_: Operator) -> Error {
+    Error::NotFound("No such path; compare it with the API reference.")
+}
+
+async fn no_such_method(_: Operator) -> Error {
+    Error::MethodNotAllowed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn management_paths_are_the_roots_and_what_is_below_them() {
+        for ours in ["/v1/gateway", "/v1/gateway/groups/x", "/v1/secrets", "/api/governance/budgets"] {
+            assert!(Admin::serves(ours), "{ours}");
+        }
+        for other in ["/", "/v1", "/v1/chat/completions", "/v1/gatewayed", "/v1/secretsauce", "/healthz"] {
+            assert!(!Admin::serves(other), "{other}");
+        }
+    }
+}

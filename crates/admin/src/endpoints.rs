@@ -1,0 +1,94 @@
+//! Endpoints: `/v1/gateway/endpoints`. Here is what one looks like from outside, and the short actions.
+
+pub(crate) mod create;
+mod shape;
+pub(crate) mod test;
+pub(crate) mod update;
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use domain::{Admission, Endpoint, EndpointId, Region, Slug, Snapshot, Target, WorkspaceId, edit};
+use serde::Serialize;
+
+use crate::admin::Admin;
+use crate::authenticate::Operator;
+use crate::error::Error;
+use crate::json::Answer;
+use crate::page::{Kind, ListQuery, Page};
+use crate::path::InPath;
+use crate::time::Timestamp;
+
+const NO_ENDPOINT: &str = "No endpoint has this id; use the `id` that create answered.";
+
+/// An endpoint as clients see it. Target fields that do not apply are left out.
+#[derive(Debug, Serialize)]
+pub(crate) struct EndpointView {
+    id: EndpointId,
+    slug: Slug,
+    region: Region,
+    targets: [Target; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    admission: Option<Admission>,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct DeletedView {
+    id: EndpointId,
+    slug: Slug,
+}
+
+impl EndpointView {
+    fn of(endpoint: &Endpoint) -> Self {
+        Self {
+            id: endpoint.id,
+            slug: endpoint.slug.clone(),
+            region: endpoint.region,
+            targets: [endpoint.target.clone()],
+            admission: endpoint.admission,
+            created_at: Timestamp(endpoint.created_s),
+            updated_at: Timestamp(endpoint.updated_s),
+        }
+    }
+}
+
+pub(crate) async fn endpoint_list(
+    operator: Operator,
+    State(admin): State<Arc<Admin>>,
+    query: ListQuery,
+) -> Result<Answer<Page<EndpointView>>, Error> {
+    let (limit, after) = (query.limit()?, query.after(Kind::Endpoint)?);
+    let snapshot = admin.store.snapshot();
+    let endpoints = snapshot.endpoints_after(operator.workspace, after);
+    let serial = |endpoint: &&Arc<Endpoint>| endpoint.serial.0.to_string();
+    Ok(Answer(Page::cut(Kind::Endpoint, limit, endpoints, serial, |endpoint| EndpointView::of(endpoint))))
+}
+
+pub(crate) async fn endpoint_get(
+    operator: Operator,
+    State(admin): State<Arc<Admin>>,
+    InPath(id): InPath<String>,
+) -> Result<Answer<EndpointView>, Error> {
+    let snapshot = admin.store.snapshot();
+    Ok(Answer(EndpointView::of(named(&snapshot, operator.workspace, &id)?)))
+}
+
+pub(crate) async fn endpoint_delete(
+    operator: Operator,
+    State(admin): State<Arc<Admin>>,
+    InPath(id): InPath<String>,
+) -> Result<Answer<DeletedView>, Error> {
+    let id = named(&admin.store.snapshot(), operator.workspace, &id)?.id;
+    let deleted = move |cx: &edit::Context<'_>| edit::endpoint::delete(cx, operator.workspace, id);
+    let endpoint = admin.store.edit(admin.clock.now(), deleted).await?;
+    tracing::info!(endpoint.id = %id, endpoint.slug = %endpoint.slug, "endpoint deleted");
+    Ok(Answer(DeletedView { id, slug: endpoint.slug.clone() }))
+}
+
+/// The endpoint that a path names.
+fn named<'a>(snapshot: &'a Snapshot, workspace: WorkspaceId, id: &str) -> Result<&'a Arc<Endpoint>, Error> {
+    let endpoint = id.parse().ok().and_then(|id| snapshot.endpoint(id));
+    endpoint.filter(|endpoint| endpoint.workspace == workspace).ok_or(Error::NotFound(NO_ENDPOINT))
+}

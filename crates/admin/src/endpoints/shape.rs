@@ -1,0 +1,194 @@
+//! The form of endpoint bodies: JSON to drafts, and whether a target may be called at all.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use domain::destination::{BaseUrl, Reach, reach};
+use domain::edit::endpoint::{EndpointDraft, EndpointPatch, check_target};
+use domain::endpoint::VertexConfig;
+use domain::{Admission, Provider, Region, Slug, Target, WorkspaceId};
+use serde::Deserialize;
+
+use crate::admin::Settings;
+use crate::error::Error;
+use crate::groups::AdmissionWord;
+use crate::json::{NotYet, Object, Text, Whole, Word, present};
+use crate::secrets::ENV_PREFIX;
+
+/// Longest `base_url`, in bytes.
+const URL_LEN_MAX: usize = 2048;
+/// The environment that is meant where none is named, and never shown.
+const PRODUCTION: &str = "production";
+/// Our own variables, the master key among them: no target may send these anywhere.
+const OWN_VARIABLES: &str = "TOLLGATE_";
+
+/// The body of a create.
+#[derive(Debug, Deserialize)]
+pub(super) struct CreateBody {
+    slug: Slug,
+    region: Option<Word<Region>>,
+    targets: Vec<Object<TargetBody>>,
+    admission: Option<Word<AdmissionWord>>,
+}
+
+/// The body of an update.
+#[derive(Debug, Deserialize)]
+pub(super) struct UpdateBody {
+    slug: Option<Slug>,
+    region: Option<Word<Region>>,
+    targets: Option<Vec<Object<TargetBody>>>,
+    #[serde(default, deserialize_with = "present")]
+    admission: Option<Option<Word<AdmissionWord>>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct TargetBody {
+    provider: Word<Provider>,
+    model_id: Option<Text>,
+    environment_name: Option<Text>,
+    secret_id: Option<Text>,
+    target_model: Option<Text>,
+    base_url: Option<String>,
+    vertex_config: Option<Object<VertexBody>>,
+    max_output_tokens: Option<Whole>,
+    #[serde(default, rename = "pricing")]
+    _pricing: NotYet,
+    #[serde(default, rename = "tokenizer")]
+    _tokenizer: NotYet,
+    #[serde(default, rename = "hidden_output")]
+    _hidden_output: NotYet,
+    #[serde(default, rename = "provider_name")]
+    _provider_name: NotYet,
+}
+
+#[derive(Debug, Deserialize)]
+struct VertexBody {
+    project_id: Text,
+    location: Text,
+}
+
+impl CreateBody {
+    /// The endpoint that the operator wants.
+    ///
+    /// # Errors
+    /// The first rule that the body breaks by itself.
+    pub(super) fn draft(self, workspace: WorkspaceId, settings: &Settings) -> Result<EndpointDraft, Error> {
+        Ok(EndpointDraft {
+            workspace,
+            slug: self.slug,
+            region: self.region.map(|Word(region)| region).unwrap_or_default(),
+            target: target(self.targets, settings)?,
+            admission: self.admission.map(choice).transpose()?,
+            // Only operators come here, and their targets may stand in a private network.
+            private_allowed: true,
+        })
+    }
+}
+
+impl UpdateBody {
+    /// The change that the operator wants.
+    ///
+    /// # Errors
+    /// The first rule that the body breaks by itself; no change at all.
+    pub(super) fn patch(self, settings: &Settings) -> Result<EndpointPatch, Error> {
+        let Self { slug, region, targets, admission } = self;
+        if slug.is_none() && region.is_none() && targets.is_none() && admission.is_none() {
+            return Err(Error::invalid("Nothing to change; send slug, targets, region or admission."));
+        }
+        let target = targets.map(|targets| target(targets, settings)).transpose()?;
+        Ok(EndpointPatch {
+            slug,
+            // Only operators come here, as in a create.
+            target: target.map(|target| (target, true)),
+            region: region.map(|Word(region)| region),
+            admission: admission.map(|word| word.map(choice).transpose()).transpose()?,
+        })
+    }
+}
+
+fn choice(Word(word): Word<AdmissionWord>) -> Result<Admission, Error> {
+    word.choice()
+}
+
+/// The one target of an endpoint.
+fn target(targets: Vec<Object<TargetBody>>, settings: &Settings) -> Result<Target, Error> {
+    let [Object(body)] = <[_; 1]>::try_from(targets).map_err(|other| {
+        Error::invalid(format!("targets holds {} targets; list exactly one.", other.len()))
+    })?;
+    if body.max_output_tokens.is_some_and(|Whole(tokens)| tokens == 0) {
+        return Err(Error::invalid("targets[0].max_output_tokens is 0; send 1 or more, or leave it out."));
+    }
+    let mut target = stated(body)?;
+    check_target(&target)?;
+    if let Some(url) = &target.base_url {
+        check_url(url, settings)?;
+    }
+    if let Some(secret) = &target.secret_id {
+        check_secret(secret, &settings.secrets_env_allow)?;
+    }
+    target.environment_name = target.environment_name.filter(|name| **name != *PRODUCTION);
+    Ok(target)
+}
+
+/// The target as it is written, every field in its own form.
+fn stated(body: TargetBody) -> Result<Target, Error> {
+    Ok(Target {
+        provider: body.provider.0,
+        model_id: body.model_id.map(|id| url_part("model_id", id)).transpose()?,
+        environment_name: body.environment_name.map(|name| url_part("environment_name", name)).transpose()?,
+        secret_id: body.secret_id.map(|Text(name)| name),
+        target_model: body.target_model.map(|Text(name)| name),
+        base_url: body.base_url.map(Arc::from),
+        vertex_config: body.vertex_config.map(vertex).transpose()?,
+        max_output_tokens: body.max_output_tokens.map(|Whole(tokens)| tokens),
+    })
+}
+
+fn vertex(Object(VertexBody { project_id, location }): Object<VertexBody>) -> Result<VertexConfig, Error> {
+    Ok(VertexConfig {
+        project_id: url_part("vertex_config.project_id", project_id)?,
+        location: url_part("vertex_config.location", location)?,
+    })
+}
+
+/// A name that becomes part of a host or a path upstream, so it must not be able to mean another one.
+fn url_part(field: &str, Text(name): Text) -> Result<Arc<str>, Error> {
+    let safe = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+    if !safe {
+        return Err(Error::invalid(format!(
+            "targets[0].{field} becomes part of a URL; use letters, digits, `_` and `-` only."
+        )));
+    }
+    Ok(name)
+}
+
+fn check_url(text: &str, settings: &Settings) -> Result<(), Error> {
+    let refuse = |why: &str| Error::invalid(format!("targets[0].base_url cannot be used: {why}."));
+    if text.len() > URL_LEN_MAX {
+        return Err(refuse(&format!("it is longer than {URL_LEN_MAX} characters")));
+    }
+    let url: BaseUrl = text.parse().map_err(|why: domain::destination::BadUrl| refuse(&why.to_string()))?;
+    if !url.tls && !settings.allow_http {
+        return Err(refuse("it is plain HTTP, which this gateway does not allow; use https://"));
+    }
+    match url.literal().map(|address: IpAddr| reach(address)) {
+        Some(Reach::Never) => Err(refuse("it is an address that is never called")),
+        Some(Reach::Public | Reach::Private) | None => Ok(()),
+    }
+}
+
+/// One from the environment must be allowed by name; whether a named one exists is seen inside the edit.
+fn check_secret(name: &str, allowed: &[String]) -> Result<(), Error> {
+    let Some(variable) = name.strip_prefix(ENV_PREFIX) else { return Ok(()) };
+    let listed = allowed.iter().any(|allowed| allowed == variable);
+    if !listed || variable.starts_with(OWN_VARIABLES) {
+        return Err(Error::invalid(format!(
+            "targets[0].secret_id: the variable `{variable}` is not among those that the gateway's configuration \
+             lets targets use; add it there, or put the value as a secret."
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+use super::*;
+use crate::json::parse;
+
+fn settings() -> Settings {
+    Settings { allow_http: true, secrets_env_allow: vec!["MODEL_KEY".into()], ..Settings::default() }
+}
+
+fn created(target: &str) -> Result<Target, String> {
+    let body = format!(r#"{{"slug":"acme/m1","targets":[{target}]}}"#);
+    let draft = parse::<CreateBody>(body.as_bytes()).and_then(|b| b.draft(WorkspaceId(1), &settings()));
+    match draft {
+        Ok(draft) => Ok(draft.target),
+        Err(Error::Invalid(message)) => Err(message.into_owned()),
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_target_of_each_provider_is_read() {
+    for target in [
+        r#"{"provider":"BASETEN","model_id":"3kZ9xqd","environment_name":"staging"}"#,
+        r#"{"provider":"ANTHROPIC","secret_id":"s","target_model":"claude"}"#,
+        r#"{"provider":"OPENAI","secret_id":"env.MODEL_KEY","target_model":"gpt","model_id":null}"#,
+        r#"{"provider":"OPENAI_COMPATIBLE","target_model":"m","base_url":"http://10.0.0.5:8000/v1"}"#,
+        r#"{"provider":"VERTEX","secret_id":"s","target_model":"g","vertex_config":{"project_id":"p","location":"eu"}}"#,
+        r#"{"provider":"BASETEN_MODEL_API","target_model":"deepseek"}"#,
+        r#"{"provider":"OPENAI","secret_id":"s","target_model":"gpt","max_output_tokens":1,"pricing":null}"#,
+    ] {
+        assert!(created(target).is_ok(), "{target}: {:?}", created(target));
+    }
+}
+
+#[test]
+fn production_is_never_named() {
+    let target = created(r#"{"provider":"BASETEN","model_id":"m","environment_name":"production"}"#);
+    assert_eq!(target.unwrap().environment_name, None);
+    let target = created(
+        r#"{"provider":"OPENAI","secret_id":"s","target_model":"g","environment_name":"production"}"#,
+    );
+    assert!(target.unwrap_err().contains("environment_name"));
+}
+
+#[test]
+fn a_bad_target_is_refused_by_the_name_of_its_field() {
+    let ours = r#""provider":"OPENAI_COMPATIBLE","target_model":"m""#;
+    for (target, field) in [
+        (r#"{"provider":"FOO"}"#.to_owned(), "targets[0].provider"),
+        (r#"{"provider":"OPENAI","target_model":"g"}"#.to_owned(), "secret_id"),
+        (r#"{"provider":"BASETEN","model_id":"a.evil.example/#"}"#.to_owned(), "targets[0].model_id"),
+        (r#"{"provider":"BASETEN","model_id":""}"#.to_owned(), "targets[0].model_id"),
+        (format!(r#"{{{ours},"base_url":"ftp://a"}}"#), "targets[0].base_url"),
+        (format!(r#"{{{ours},"base_url":"http://169.254.169.254/v1"}}"#), "targets[0].base_url"),
+        (format!(r#"{{{ours},"base_url":"http://[::ffff:169.254.169.254]/"}}"#), "targets[0].base_url"),
+        (format!(r#"{{{ours},"base_url":"http://a/{}"}}"#, "p".repeat(2048)), "targets[0].base_url"),
+        (
+            format!(r#"{{{ours},"base_url":"http://a","max_output_tokens":0}}"#),
+            "targets[0].max_output_tokens",
+        ),
+        (
+            format!(r#"{{{ours},"base_url":"http://a","max_output_tokens":1.0}}"#),
+            "targets[0].max_output_tokens",
+        ),
+        (format!(r#"{{{ours},"base_url":"http://a","secret_id":"env.HOME"}}"#), "targets[0].secret_id"),
+        (
+            format!(r#"{{{ours},"base_url":"http://a","pricing":{{}}}}"#),
+            "targets[0].pricing: this field is not",
+        ),
+        (
+            format!(r#"{{{ours},"base_url":"http://a","tokenizer":"bytes"}}"#),
+            "targets[0].tokenizer: this field",
+        ),
+        (
+            format!(r#"{{{ours},"base_url":"http://a","hidden_output":false}}"#),
+            "targets[0].hidden_output: this",
+        ),
+        (
+            format!(r#"{{{ours},"base_url":"http://a","provider_name":"x"}}"#),
+            "targets[0].provider_name: this",
+        ),
+        (String::new(), "targets holds 0 targets"),
+        (format!(r#"{{{ours},"base_url":"http://a"}},{{{ours},"base_url":"http://b"}}"#), "targets holds 2"),
+    ] {
+        let message = created(&target).unwrap_err();
+        assert!(message.contains(field), "{target}: {message}");
+    }
+}
+
+#[test]
+fn our_own_variables_are_never_lent_even_if_listed() {
+    let listed = ["TOLLGATE_MASTER_KEY".to_owned(), "MODEL_KEY".to_owned()];
+    assert!(check_secret("env.MODEL_KEY", &listed).is_ok());
+    assert!(check_secret("named", &listed).is_ok());
+    assert!(check_secret("env.TOLLGATE_MASTER_KEY", &listed).is_err());
+    assert!(check_secret("env.", &listed).is_err());
+}
+
+#[test]
+fn plain_http_is_a_choice_of_the_operator() {
+    let strict = Settings::default();
+    assert!(check_url("http://models.example/v1", &strict).is_err());
+    assert!(check_url("https://models.example:8443/v1", &strict).is_ok());
+    assert!(check_url("http://models.example/v1", &settings()).is_ok());
+}
+
+#[test]
+fn an_update_tells_clearing_from_leaving_alone() {
+    let patch = |body: &str| parse::<UpdateBody>(body.as_bytes()).and_then(|body| body.patch(&settings()));
+    for nothing in ["{}", r#"{"slug":null,"targets":null}"#, r#"{"unknown":1}"#] {
+        assert!(patch(nothing).is_err(), "{nothing}");
+    }
+    assert_eq!(patch(r#"{"admission":null}"#).unwrap().admission, Some(None));
+    assert_eq!(patch(r#"{"admission":"observed"}"#).unwrap().admission, Some(Some(Admission::Observed)));
+    assert!(patch(r#"{"admission":"hard"}"#).is_err());
+    assert!(patch(r#"{"targets":[]}"#).is_err());
+}

@@ -1,0 +1,155 @@
+//! Everything a management request can fail with, and how it reads on the wire.
+
+use std::borrow::Cow;
+
+use axum::response::{IntoResponse, Response};
+use domain::Rejection;
+use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+use storage::EditError;
+
+/// Longest message, in bytes: messages repeat what was sent, which may be long.
+const MESSAGE_LEN_MAX: usize = 500;
+
+/// Why a management request was not carried out. Nothing was changed, except after [`Error::Unavailable`], when the
+/// storage could not say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Error {
+    /// The request breaks a rule; the sentence says which.
+    Invalid(Cow<'static, str>),
+    /// No credential, or not one of ours.
+    Unauthorized,
+    /// A customer's key.
+    Forbidden,
+    /// No such path or object; the sentence says which.
+    NotFound(&'static str),
+    /// The path exists, but not with this method.
+    MethodNotAllowed,
+    /// The body is longer than this many bytes.
+    PayloadTooLarge(usize),
+    /// The body is compressed or otherwise encoded.
+    UnsupportedMediaType,
+    /// The storage does not answer.
+    Unavailable,
+}
+
+/// The body of every error.
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    code: &'static str,
+    message: &'a str,
+}
+
+impl Error {
+    pub(crate) fn invalid(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::Invalid(message.into())
+    }
+
+    /// The one place where an error gets its status and its code.
+    fn status_and_code(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Invalid(_) => (StatusCode::BAD_REQUEST, "VALIDATION_ERROR"),
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
+            Self::Forbidden => (StatusCode::FORBIDDEN, "FORBIDDEN"),
+            Self::NotFound(_) => (StatusCode::NOT_FOUND, "NOT_FOUND"),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED"),
+            Self::PayloadTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE"),
+            Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE"),
+            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
+        }
+    }
+
+    fn message(&self) -> Cow<'_, str> {
+        match self {
+            Self::Invalid(message) => shortened(message),
+            Self::Unauthorized => {
+                "The management key is missing or not valid; send `Authorization: Api-Key KEY`.".into()
+            }
+            Self::Forbidden => "This is a customer's key; use a management key here.".into(),
+            Self::NotFound(message) => (*message).into(),
+            Self::MethodNotAllowed => {
+                "This path does not take this method; the `allow` header lists those it takes.".into()
+            }
+            Self::PayloadTooLarge(max) => {
+                format!("The body is longer than {max} bytes; send a shorter one.").into()
+            }
+            Self::UnsupportedMediaType => {
+                "The body is encoded; send it as plain JSON, without content-encoding.".into()
+            }
+            Self::Unavailable => {
+                "The storage does not answer; ask again, and look at the gateway's log if it stays so.".into()
+            }
+        }
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let (status, code) = self.status_and_code();
+        let body = ErrorBody { code, message: &self.message() };
+        let body = serde_json::to_vec(&body).expect("two strings always serialize");
+        let mut response = (status, [(CONTENT_TYPE, "application/json")], body).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            // RFC 9110, 15.5.2: a 401 names a scheme that would do.
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl From<Rejection> for Error {
+    fn from(rejection: Rejection) -> Self {
+        match rejection {
+            Rejection::Invalid(message) => Self::Invalid(message),
+            Rejection::NotFound(message) => Self::NotFound(message),
+        }
+    }
+}
+
+impl From<EditError> for Error {
+    fn from(error: EditError) -> Self {
+        match error {
+            EditError::Rejected(rejection) => rejection.into(),
+            EditError::Unavailable => Self::Unavailable,
+        }
+    }
+}
+
+fn shortened(message: &str) -> Cow<'_, str> {
+    if message.len() <= MESSAGE_LEN_MAX {
+        return message.into();
+    }
+    let end = (0..=MESSAGE_LEN_MAX).rev().find(|at| message.is_char_boundary(*at)).unwrap_or(0);
+    format!("{}…", &message[..end]).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_has_a_bound_and_stays_text() {
+        let long = Error::invalid("é".repeat(MESSAGE_LEN_MAX));
+        assert!(long.message().len() <= MESSAGE_LEN_MAX + '…'.len_utf8());
+        assert_eq!(Error::invalid("short").message(), "short");
+    }
+
+    #[test]
+    fn every_error_answers_in_json() {
+        for (error, status) in [
+            (Error::invalid("x"), 400),
+            (Error::Unauthorized, 401),
+            (Error::Forbidden, 403),
+            (Error::NotFound("x"), 404),
+            (Error::MethodNotAllowed, 405),
+            (Error::PayloadTooLarge(1), 413),
+            (Error::UnsupportedMediaType, 415),
+            (Error::Unavailable, 503),
+        ] {
+            let response = error.into_response();
+            assert_eq!(response.status(), status);
+            assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Groups: `/v1/gateway/groups`. Here is what a group looks like from outside; a file for each thing done to one.
+
+pub(crate) mod create;
+pub(crate) mod delete;
+pub(crate) mod list;
+mod shape;
+pub(crate) mod update;
+pub(crate) mod usage;
+
+use std::sync::Arc;
+
+use domain::edit::group::visible;
+use domain::{
+    Admission, BindingLimit, Enforcement, Group, GroupId, Limit, LimitType, Metadata, Model, Slug, Snapshot,
+    Unit, WorkspaceId, binding_limits,
+};
+use serde::Serialize;
+
+pub(crate) use self::shape::AdmissionWord;
+use crate::error::Error;
+use crate::time::Timestamp;
+
+/// A group as clients see it.
+#[derive(Debug, Serialize)]
+pub(crate) struct GroupView {
+    id: GroupId,
+    metadata: Metadata,
+    models: Vec<ModelView>,
+    effective_models: Vec<EffectiveModelView>,
+    hierarchy: HierarchyView,
+    created_at: Timestamp,
+}
+
+/// What a group itself declares for a slug.
+#[derive(Debug, Serialize)]
+struct ModelView {
+    slug: Slug,
+    rate_limits: Vec<LimitView>,
+    usage_limits: Vec<LimitView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    admission: Option<Admission>,
+}
+
+/// What binds a group for a slug, whoever declares it.
+#[derive(Debug, Serialize)]
+struct EffectiveModelView {
+    slug: Slug,
+    rate_limits: Vec<EffectiveLimitView>,
+    usage_limits: Vec<EffectiveLimitView>,
+}
+
+#[derive(Debug, Serialize)]
+struct LimitView {
+    #[serde(rename = "type")]
+    kind: LimitType,
+    unit: Unit,
+    threshold: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct EffectiveLimitView {
+    #[serde(flatten)]
+    limit: LimitView,
+    source_group: GroupId,
+}
+
+#[derive(Debug, Serialize)]
+struct HierarchyView {
+    limit_enforcement: Enforcement,
+    parent_group_id: Option<GroupId>,
+}
+
+impl GroupView {
+    /// The group as it stands in this snapshot.
+    pub(crate) fn of(snapshot: &Snapshot, group: &Arc<Group>) -> Self {
+        let effective = |model: &Model| EffectiveModelView::of(snapshot, group, &model.slug);
+        Self {
+            id: group.id,
+            metadata: group.metadata.clone(),
+            models: group.models.iter().map(ModelView::of).collect(),
+            effective_models: group.models.iter().map(effective).collect(),
+            hierarchy: HierarchyView { limit_enforcement: group.enforcement, parent_group_id: group.parent },
+            created_at: Timestamp(group.created_s),
+        }
+    }
+}
+
+impl ModelView {
+    fn of(model: &Model) -> Self {
+        let Model { slug, rate_limits, usage_limits, admission } = model;
+        Self {
+            slug: slug.clone(),
+            rate_limits: rate_limits.iter().map(LimitView::of).collect(),
+            usage_limits: usage_limits.iter().map(LimitView::of).collect(),
+            admission: *admission,
+        }
+    }
+}
+
+impl EffectiveModelView {
+    fn of(snapshot: &Snapshot, group: &Arc<Group>, slug: &Slug) -> Self {
+        let binding = binding_limits(snapshot, group, slug.as_str());
+        let daily = |binding: &&BindingLimit| binding.limit.unit == Unit::Day;
+        Self {
+            slug: slug.clone(),
+            rate_limits: binding.iter().filter(|b| !daily(b)).map(EffectiveLimitView::of).collect(),
+            usage_limits: binding.iter().filter(daily).map(EffectiveLimitView::of).collect(),
+        }
+    }
+}
+
+impl LimitView {
+    fn of(limit: &Limit) -> Self {
+        let Limit { kind, unit, threshold, since: _ } = *limit;
+        Self { kind, unit, threshold }
+    }
+}
+
+impl EffectiveLimitView {
+    fn of(binding: &BindingLimit) -> Self {
+        let BindingLimit { limit, source, owner: _ } = binding;
+        Self { limit: LimitView::of(limit), source_group: *source }
+    }
+}
+
+/// The group that a path names.
+///
+/// # Errors
+/// When there is none that this workspace may see.
+pub(crate) fn named<'a>(
+    snapshot: &'a Snapshot,
+    workspace: WorkspaceId,
+    id: &str,
+) -> Result<&'a Arc<Group>, Error> {
+    let id = id
+        .parse()
+        .map_err(|_| Error::NotFound("No group has this id; use the `id` that create answered."))?;
+    Ok(visible(snapshot, workspace, id)?)
+}

@@ -1,0 +1,30 @@
+//! `POST /v1/gateway/groups`
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use domain::edit;
+
+use super::GroupView;
+use super::shape::CreateBody;
+use crate::admin::Admin;
+use crate::authenticate::Operator;
+use crate::error::Error;
+use crate::json::{Answer, Received, parse};
+
+pub(crate) async fn group_create(
+    operator: Operator,
+    State(admin): State<Arc<Admin>>,
+    Received(body): Received,
+) -> Result<Answer<GroupView>, Error> {
+    let draft = parse::<CreateBody>(&body)?.draft(operator.workspace, &admin.settings)?;
+    let created = move |cx: &edit::Context<'_>| {
+        let (change, group) = edit::group::create(cx, draft)?;
+        // Rendered from the very configuration this edit makes, whatever the next edit does.
+        let snapshot = cx.snapshot.apply(&change);
+        Ok((change, (snapshot, group)))
+    };
+    let (snapshot, group) = admin.store.edit(admin.clock.now(), created).await?;
+    tracing::info!(group.id = %group.id, "group created");
+    Ok(Answer(GroupView::of(&snapshot, &group)))
+}

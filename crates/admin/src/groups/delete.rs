@@ -1,0 +1,39 @@
+//! `DELETE /v1/gateway/groups/{group_id}`
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use domain::{GroupId, Metadata, edit};
+use serde::Serialize;
+
+use super::named;
+use crate::admin::Admin;
+use crate::authenticate::Operator;
+use crate::error::Error;
+use crate::json::Answer;
+use crate::path::InPath;
+use crate::time::Timestamp;
+
+/// What is left to say of a deleted group. Those below it are gone too, and not listed.
+#[derive(Debug, Serialize)]
+pub(crate) struct DeletedView {
+    id: GroupId,
+    metadata: Metadata,
+    deleted_at: Timestamp,
+}
+
+pub(crate) async fn group_delete(
+    operator: Operator,
+    State(admin): State<Arc<Admin>>,
+    InPath(id): InPath<String>,
+) -> Result<Answer<DeletedView>, Error> {
+    let id = named(&admin.store.snapshot(), operator.workspace, &id)?.id;
+    let deleted = move |cx: &edit::Context<'_>| {
+        let (change, group) = edit::group::delete(cx, operator.workspace, id)?;
+        Ok((change, (group, cx.now_s)))
+    };
+    let (group, deleted_s) = admin.store.edit(admin.clock.now(), deleted).await?;
+    tracing::info!(group.id = %group.id, "group deleted, with all groups below it and their keys");
+    let metadata = group.metadata.clone();
+    Ok(Answer(DeletedView { id: group.id, metadata, deleted_at: Timestamp(deleted_s) }))
+}

@@ -1,0 +1,45 @@
+//! `GET /v1/gateway/groups` and `GET /v1/gateway/groups/{group_id}`
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use domain::Group;
+
+use super::{GroupView, named};
+use crate::admin::Admin;
+use crate::authenticate::Operator;
+use crate::error::Error;
+use crate::json::Answer;
+use crate::page::{Kind, ListQuery, Page};
+use crate::path::InPath;
+
+pub(crate) async fn group_get(
+    operator: Operator,
+    State(admin): State<Arc<Admin>>,
+    InPath(id): InPath<String>,
+) -> Result<Answer<GroupView>, Error> {
+    let snapshot = admin.store.snapshot();
+    let group = named(&snapshot, operator.workspace, &id)?;
+    Ok(Answer(GroupView::of(&snapshot, group)))
+}
+
+pub(crate) async fn group_list(
+    operator: Operator,
+    State(admin): State<Arc<Admin>>,
+    query: ListQuery,
+) -> Result<Answer<Page<GroupView>>, Error> {
+    let (limit, after) = (query.limit()?, query.after(Kind::Group)?);
+    let snapshot = admin.store.snapshot();
+    let page = |groups: &mut dyn Iterator<Item = &Arc<Group>>| {
+        let serial = |group: &&Arc<Group>| group.serial.0.to_string();
+        Page::cut(Kind::Group, limit, groups, serial, |group| GroupView::of(&snapshot, group))
+    };
+    let page = match query.get("external_entity_id")? {
+        Some(external) => {
+            let found = snapshot.group_by_external_id(operator.workspace, external);
+            page(&mut found.into_iter().filter(|group| group.serial > after))
+        }
+        None => page(&mut snapshot.groups_after(operator.workspace, after)),
+    };
+    Ok(Answer(page))
+}

@@ -1,0 +1,218 @@
+//! The form of group bodies: JSON to drafts. Only what can be seen in the body alone is checked here.
+
+use std::sync::Arc;
+
+use domain::edit::Rejection;
+use domain::edit::group::{GroupDraft, GroupPatch, LimitDraft, ModelDraft, check_models, check_name};
+use domain::{Admission, Enforcement, Group, GroupId, LimitType, Metadata, Slug, Unit, WorkspaceId};
+use serde::Deserialize;
+
+use crate::admin::{Hierarchy, Settings};
+use crate::error::Error;
+use crate::json::{NotYet, Object, Text, Whole, Word, present};
+
+/// Most slugs of one group. Each is looked up in every list of its tree, so the work grows with the square.
+const MODELS_MAX: usize = 1_000;
+
+const IMMUTABLE: &str = "cannot be changed; delete the group and create it anew.";
+
+/// The body of a create.
+#[derive(Debug, Deserialize)]
+pub(super) struct CreateBody {
+    metadata: Object<CreateMetadata>,
+    models: Vec<Object<ModelBody>>,
+    hierarchy: Option<Object<HierarchyBody>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct CreateMetadata {
+    name: Option<String>,
+    external_entity_id: Text,
+}
+
+/// The body of an update.
+#[derive(Debug, Deserialize)]
+pub(super) struct UpdateBody {
+    metadata: Option<Object<UpdateMetadata>>,
+    models: Option<Vec<Object<ModelBody>>>,
+    hierarchy: Option<Object<HierarchyBody>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct UpdateMetadata {
+    #[serde(default, deserialize_with = "present")]
+    name: Option<Option<String>>,
+    #[serde(default, deserialize_with = "present")]
+    external_entity_id: Option<Option<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct HierarchyBody {
+    limit_enforcement: Option<Word<Enforcement>>,
+    #[serde(default, deserialize_with = "present")]
+    parent_group_id: Option<Option<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ModelBody {
+    slug: Slug,
+    rate_limits: Option<Vec<Object<LimitBody>>>,
+    usage_limits: Option<Vec<Object<LimitBody>>>,
+    admission: Option<Word<AdmissionWord>>,
+    #[serde(default, rename = "max_concurrent_requests")]
+    _max_concurrent_requests: NotYet,
+}
+
+#[derive(Debug, Deserialize)]
+struct LimitBody {
+    #[serde(rename = "type")]
+    kind: Word<LimitType>,
+    unit: Word<Unit>,
+    threshold: Whole,
+}
+
+/// Every way of admission there will be; two of them there are.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum AdmissionWord {
+    Estimate,
+    Observed,
+    Learned,
+    Hard,
+}
+
+impl AdmissionWord {
+    /// The choice as a rule.
+    ///
+    /// # Errors
+    /// A way of admission that does not exist yet.
+    pub(crate) fn choice(self) -> Result<Admission, Error> {
+        match self {
+            Self::Estimate => Ok(Admission::Estimate),
+            Self::Observed => Ok(Admission::Observed),
+            Self::Learned | Self::Hard => Err(Error::invalid(
+                "admission: `learned` and `hard` are not available yet; use `estimate` or `observed`.",
+            )),
+        }
+    }
+}
+
+impl CreateBody {
+    /// The group that the client wants.
+    ///
+    /// # Errors
+    /// The first rule that the body breaks by itself; a parent that is no id of ours.
+    pub(super) fn draft(self, workspace: WorkspaceId, settings: &Settings) -> Result<GroupDraft, Error> {
+        let Object(CreateMetadata { name, external_entity_id: Text(external_entity_id) }) = self.metadata;
+        let name = name.map(display_name).transpose()?;
+        if self.models.is_empty() {
+            return Err(Error::invalid("models is empty; list at least one slug."));
+        }
+        let models = model_drafts(self.models, settings.threshold_min)?;
+        let (enforcement, parent) = place(self.hierarchy, settings.hierarchy)?;
+        let metadata = Metadata { name, external_entity_id };
+        Ok(GroupDraft { workspace, metadata, models, enforcement, parent: parent_id(parent)? })
+    }
+}
+
+impl UpdateBody {
+    /// The change that the client wants of `group`.
+    ///
+    /// # Errors
+    /// The first rule that the body breaks by itself; a change of what cannot change; no change at all.
+    pub(super) fn patch(self, group: &Group, settings: &Settings) -> Result<GroupPatch, Error> {
+        let metadata = self.metadata.map(|Object(metadata)| metadata);
+        let (name, external) = metadata.map_or((None, None), |m| (m.name, m.external_entity_id));
+        check_same_identifier(external.as_ref(), group)?;
+        check_same_place(self.hierarchy.as_ref(), group)?;
+        let name = match name {
+            Some(Some(name)) => Some(Some(display_name(name)?)),
+            Some(None) => Some(None),
+            None => None,
+        };
+        let models = self.models.map(|models| model_drafts(models, settings.threshold_min)).transpose()?;
+        if name.is_none() && models.is_none() {
+            return Err(Error::invalid("Nothing to change; send metadata.name, models, or both."));
+        }
+        Ok(GroupPatch { name, models })
+    }
+}
+
+fn display_name(name: String) -> Result<Arc<str>, Rejection> {
+    check_name("metadata.name", &name)?;
+    Ok(name.into())
+}
+
+fn model_drafts(models: Vec<Object<ModelBody>>, threshold_min: u64) -> Result<Vec<ModelDraft>, Error> {
+    if models.len() > MODELS_MAX {
+        return Err(Error::invalid(format!(
+            "models lists more than {MODELS_MAX} slugs; use several groups."
+        )));
+    }
+    let models = models.into_iter().map(|Object(model)| model_draft(model)).collect::<Result<Vec<_>, _>>()?;
+    check_models(&models, threshold_min)?;
+    Ok(models)
+}
+
+fn model_draft(model: ModelBody) -> Result<ModelDraft, Error> {
+    let ModelBody { slug, rate_limits, usage_limits, admission, _max_concurrent_requests: NotYet } = model;
+    Ok(ModelDraft {
+        slug,
+        rate_limits: limit_drafts(rate_limits),
+        usage_limits: limit_drafts(usage_limits),
+        admission: admission.map(|Word(word)| word.choice()).transpose()?,
+    })
+}
+
+fn limit_drafts(limits: Option<Vec<Object<LimitBody>>>) -> Vec<LimitDraft> {
+    let draft = |Object(LimitBody { kind: Word(kind), unit: Word(unit), threshold: Whole(threshold) })| {
+        LimitDraft { kind, unit, threshold }
+    };
+    limits.into_iter().flatten().map(draft).collect()
+}
+
+/// The mode and the parent, each `None` where it was left out or is `null`.
+fn place(
+    stated: Option<Object<HierarchyBody>>,
+    rule: Hierarchy,
+) -> Result<(Option<Enforcement>, Option<String>), Error> {
+    let stated = stated.map(|Object(hierarchy)| hierarchy);
+    let (mode, parent) = stated.map_or((None, None), |h| (h.limit_enforcement, h.parent_group_id));
+    if rule == Hierarchy::Required && (mode.is_none() || parent.is_none()) {
+        return Err(Error::invalid(
+            "hierarchy needs limit_enforcement and parent_group_id; the parent of a root is null.",
+        ));
+    }
+    Ok((mode.map(|Word(mode)| mode), parent.flatten()))
+}
+
+fn parent_id(text: Option<String>) -> Result<Option<GroupId>, Error> {
+    let no_parent = |_| Error::NotFound("No group has the id in hierarchy.parent_group_id; create it first.");
+    text.map(|text| text.parse().map_err(no_parent)).transpose()
+}
+
+fn check_same_identifier(stated: Option<&Option<String>>, group: &Group) -> Result<(), Error> {
+    match stated {
+        Some(external) if external.as_deref() != Some(&*group.metadata.external_entity_id) => {
+            Err(Error::invalid(format!("metadata.external_entity_id {IMMUTABLE}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_same_place(stated: Option<&Object<HierarchyBody>>, group: &Group) -> Result<(), Error> {
+    let Some(Object(HierarchyBody { limit_enforcement, parent_group_id })) = stated else { return Ok(()) };
+    if limit_enforcement.is_some_and(|Word(mode)| mode != group.enforcement) {
+        return Err(Error::invalid(format!("hierarchy.limit_enforcement {IMMUTABLE}")));
+    }
+    let parent = group.parent.map(|parent| parent.to_string());
+    match parent_group_id {
+        Some(stated) if *stated != parent => {
+            Err(Error::invalid(format!("hierarchy.parent_group_id {IMMUTABLE}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

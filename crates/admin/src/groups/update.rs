@@ -1,0 +1,33 @@
+//! `PATCH /v1/gateway/groups/{group_id}`
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use domain::edit;
+
+use super::shape::UpdateBody;
+use super::{GroupView, named};
+use crate::admin::Admin;
+use crate::authenticate::Operator;
+use crate::error::Error;
+use crate::json::{Answer, Received, parse};
+use crate::path::InPath;
+
+pub(crate) async fn group_update(
+    operator: Operator,
+    State(admin): State<Arc<Admin>>,
+    InPath(id): InPath<String>,
+    Received(body): Received,
+) -> Result<Answer<GroupView>, Error> {
+    // What the body is compared with here can never change; the rest is checked inside the edit.
+    let group = Arc::clone(named(&admin.store.snapshot(), operator.workspace, &id)?);
+    let patch = parse::<UpdateBody>(&body)?.patch(&group, &admin.settings)?;
+    let updated = move |cx: &edit::Context<'_>| {
+        let (change, group) = edit::group::update(cx, operator.workspace, group.id, patch)?;
+        let snapshot = cx.snapshot.apply(&change);
+        Ok((change, (snapshot, group)))
+    };
+    let (snapshot, group) = admin.store.edit(admin.clock.now(), updated).await?;
+    tracing::info!(group.id = %group.id, "group updated");
+    Ok(Answer(GroupView::of(&snapshot, &group)))
+}

@@ -1,0 +1,270 @@
+//! JSON in and out: a body is read whole and within bounds, and whatever is wrong with it is said by name.
+//!
+//! serde is lenient where our contract is not: it takes an array for a struct and `{"TOKEN": null}` for a word.
+//! [`Object`] and [`Word`] take neither.
+//!
+//! Begins at [`parse`].
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{FromRequest, Request};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use domain::THRESHOLD_MAX;
+use domain::edit::group::NAME_LEN_MAX;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::value::{MapAccessDeserializer, StringDeserializer};
+use serde::de::{
+    Deserialize, DeserializeOwned, Deserializer, Error as _, IgnoredAny, MapAccess, Unexpected, Visitor,
+};
+use serde::{Deserialize as DeriveDeserialize, Serialize};
+
+use crate::admin::Admin;
+use crate::error::Error;
+
+/// A body, read whole and not looked at yet. It may hold a secret, so it has no `Debug`.
+pub(crate) struct Received(pub Bytes);
+
+impl FromRequest<Arc<Admin>> for Received {
+    type Rejection = Error;
+    async fn from_request(request: Request, admin: &Arc<Admin>) -> Result<Self, Error> {
+        if request.headers().contains_key(CONTENT_ENCODING) {
+            return Err(Error::UnsupportedMediaType);
+        }
+        read(request.into_body(), admin.settings.body_max).await.map(Self)
+    }
+}
+
+async fn read(body: Body, max: usize) -> Result<Bytes, Error> {
+    match Limited::new(body, max).collect().await {
+        Ok(read) => Ok(read.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Error::PayloadTooLarge(max)),
+        Err(_) => Err(Error::invalid("The body broke off; send it again.")),
+    }
+}
+
+/// A success: always 200, always JSON.
+#[derive(Debug)]
+pub(crate) struct Answer<T>(pub T);
+
+impl<T: Serialize> IntoResponse for Answer<T> {
+    fn into_response(self) -> Response {
+        let body = serde_json::to_vec(&self.0).expect("our views have text for keys and cannot fail");
+        ([(CONTENT_TYPE, "application/json")], body).into_response()
+    }
+}
+
+/// Reads a body as one JSON object.
+///
+/// # Errors
+/// The first thing that is wrong with it, and where.
+pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
+    if std::str::from_utf8(body).is_err() {
+        return Err(Error::invalid("The body is not UTF-8; send JSON in UTF-8."));
+    }
+    if wire::nests_too_deep(body) {
+        return Err(Error::invalid("The body nests deeper than 128 levels; send a flatter one."));
+    }
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let Object(value) = serde_path_to_error::deserialize(&mut json).map_err(|error| explain(&error))?;
+    json.end().map_err(|error| malformed(&error))?;
+    Ok(value)
+}
+
+fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> Error {
+    let (path, inner) = (error.path(), error.inner());
+    if !inner.is_data() {
+        return malformed(inner);
+    }
+    // The position helps with broken syntax only; here the path says more.
+    let position = format!(" at line {} column {}", inner.line(), inner.column());
+    let what = inner.to_string();
+    let what = what.strip_suffix(&position).unwrap_or(&what);
+    match path.iter().next() {
+        Some(_) => Error::invalid(format!("{path}: {what}.")),
+        None => Error::invalid(format!("The body is not as expected: {what}.")),
+    }
+}
+
+fn malformed(error: &serde_json::Error) -> Error {
+    Error::invalid(format!("The body is not valid JSON: {error}."))
+}
+
+/// A JSON object, and not an array in its place.
+#[derive(Debug)]
+pub(crate) struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = T;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+        deserializer.deserialize_map(Fields(PhantomData)).map(Self)
+    }
+}
+
+/// One word out of a fixed set, written as a string.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Word<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Word<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        T::deserialize(StringDeserializer::new(word)).map(Self)
+    }
+}
+
+/// A name that says something: 1 to 255 characters.
+#[derive(Debug, DeriveDeserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Text(pub Arc<str>);
+
+impl TryFrom<String> for Text {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        if text.is_empty() || text.chars().count() > NAME_LEN_MAX {
+            return Err(format!("expected text of 1 to {NAME_LEN_MAX} characters"));
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+/// A whole number, 0 or more; never a float, however whole it looks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Whole(pub u64);
+
+impl<'de> Deserialize<'de> for Whole {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Number;
+        impl Visitor<'_> for Number {
+            type Value = u64;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a whole number from 0 to {THRESHOLD_MAX}")
+            }
+            fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<u64, E> {
+                match number {
+                    0..=THRESHOLD_MAX => Ok(number),
+                    _ => Err(E::invalid_value(Unexpected::Unsigned(number), &self)),
+                }
+            }
+        }
+        deserializer.deserialize_u64(Number).map(Self)
+    }
+}
+
+/// A field that we know of and cannot honour yet. Ignoring it would promise something; `null` promises nothing.
+#[derive(Debug, Default)]
+pub(crate) struct NotYet;
+
+impl<'de> Deserialize<'de> for NotYet {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Option::<IgnoredAny>::deserialize(deserializer)? {
+            None => Ok(Self),
+            Some(_) => Err(D::Error::custom("this field is not available yet; leave it out")),
+        }
+    }
+}
+
+/// Tells a field that is `null` from one that is absent. Use with `#[serde(default)]`.
+pub(crate) fn present<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, DeriveDeserialize)]
+    struct Outer {
+        inner: Object<Inner>,
+    }
+    #[derive(Debug, DeriveDeserialize)]
+    struct Inner {
+        #[serde(default)]
+        number: Option<Whole>,
+        #[serde(default)]
+        word: Option<Word<domain::Unit>>,
+        #[serde(default)]
+        text: Option<Text>,
+        #[serde(default, deserialize_with = "present")]
+        nullable: Option<Option<String>>,
+        #[serde(default, rename = "later")]
+        _later: NotYet,
+    }
+
+    #[track_caller]
+    fn refused(body: &str) -> String {
+        match parse::<Outer>(body.as_bytes()) {
+            Err(Error::Invalid(message)) => message.into_owned(),
+            other => panic!("{body}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_good_body_is_read_and_unknown_fields_are_ignored() {
+        let body = br#"{"inner":{"number":7,"word":"DAY","text":"x","later":null,"other":[{}]},"x":1}"#;
+        let Outer { inner: Object(inner) } = parse(body).unwrap();
+        assert_eq!(inner.number.unwrap().0, 7);
+        assert_eq!(inner.word.unwrap().0, domain::Unit::Day);
+        assert_eq!(&*inner.text.unwrap().0, "x");
+    }
+
+    #[test]
+    fn null_and_absent_can_be_told_apart() {
+        let nullable = |body: &str| parse::<Outer>(body.as_bytes()).unwrap().inner.0.nullable;
+        assert_eq!(nullable(r#"{"inner":{}}"#), None);
+        assert_eq!(nullable(r#"{"inner":{"nullable":null}}"#), Some(None));
+        assert_eq!(nullable(r#"{"inner":{"nullable":"x"}}"#), Some(Some("x".into())));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_by_name() {
+        for (body, place) in [
+            (r#"{"inner":{"number":1.5}}"#, "inner.number: "),
+            (r#"{"inner":{"number":1e3}}"#, "inner.number: "),
+            (r#"{"inner":{"number":"10"}}"#, "inner.number: "),
+            (r#"{"inner":{"number":-1}}"#, "inner.number: "),
+            (r#"{"inner":{"number":9223372036854775808}}"#, "inner.number: "),
+            (r#"{"inner":{"number":18446744073709551616}}"#, "inner.number: "),
+            (r#"{"inner":{"word":"day"}}"#, "inner.word: "),
+            (r#"{"inner":{"word":{"DAY":null}}}"#, "inner.word: "),
+            (r#"{"inner":{"text":""}}"#, "inner.text: "),
+            (r#"{"inner":{"later":{"a":1}}}"#, "inner.later: this field is not available yet"),
+            (r#"{"inner":[1,"DAY"]}"#, "inner: "),
+            (r#"{"inner":{"number":1,"number":2}}"#, "inner"),
+            (r#"{}"#, "The body is not as expected: missing field `inner`"),
+            (r#"[{}]"#, "The body is not as expected: "),
+            (r#"null"#, "The body is not as expected: "),
+        ] {
+            let message = refused(body);
+            assert!(message.starts_with(place), "{body}: {message}");
+            assert!(!message.contains(" at line "), "{message}");
+        }
+    }
+
+    #[test]
+    fn bodies_that_are_not_json_are_refused() {
+        for body in ["", "{", "{}x", "{} {}", "\u{feff}{}", "{'inner':{}}", r#"{"inner":{"text":"\ud800"}}"#]
+        {
+            refused(body);
+        }
+        assert!(parse::<Outer>(b"{\"inner\":{},\"x\":\"\xff\"}").is_err());
+        let deep = format!(r#"{{"inner":{{}},"x":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+        assert!(refused(&deep).contains("128"));
+    }
+}

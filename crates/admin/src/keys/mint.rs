@@ -1,0 +1,116 @@
+//! `POST /v1/gateway/groups/{group_id}/api_keys`: a new key, shown once.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use domain::edit::group::check_name;
+use domain::edit::key::KeyDraft;
+use domain::{GroupId, Key, WorkspaceId, edit};
+use serde::{Deserialize, Serialize};
+use storage::{EditError, random_bytes};
+
+use crate::admin::Admin;
+use crate::authenticate::Operator;
+use crate::error::Error;
+use crate::groups::named;
+use crate::json::{Answer, NotYet, Received, parse};
+use crate::path::InPath;
+
+const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+/// Every prefix of ours begins so.
+const MARK: &str = "sky_";
+/// Characters of a prefix after the mark.
+const PREFIX_LEN: usize = 12;
+/// Characters of a secret: 190 bits.
+const SECRET_LEN: usize = 32;
+/// A prefix has 71 bits, so that one which is taken is bad luck, and three in a row are no luck at all.
+const TRIES_MAX: usize = 3;
+
+#[derive(Debug, Default, Deserialize)]
+struct MintBody {
+    name: Option<String>,
+    #[serde(default, rename = "user_id")]
+    _user_id: NotYet,
+}
+
+/// The only answer that ever holds a whole key.
+#[derive(Serialize)]
+pub(crate) struct MintedView {
+    api_key: String,
+    prefix: Arc<str>,
+    name: Option<Arc<str>>,
+}
+
+pub(crate) async fn key_mint(
+    operator: Operator,
+    State(admin): State<Arc<Admin>>,
+    InPath(group): InPath<String>,
+    Received(body): Received,
+) -> Result<Answer<MintedView>, Error> {
+    let group = named(&admin.store.snapshot(), operator.workspace, &group)?.id;
+    let MintBody { name, .. } = if body.is_empty() { MintBody::default() } else { parse(&body)? };
+    if let Some(name) = &name {
+        check_name("name", name)?;
+    }
+    let (key, api_key) = mint(&admin, operator.workspace, group, name.map(Arc::from)).await?;
+    tracing::info!(group.id = %group, key.prefix = %key.prefix, "key minted");
+    Ok(Answer(MintedView { api_key, prefix: Arc::clone(&key.prefix), name: key.name.clone() }))
+}
+
+async fn mint(
+    admin: &Admin,
+    workspace: WorkspaceId,
+    group: GroupId,
+    name: Option<Arc<str>>,
+) -> Result<(Arc<Key>, String), Error> {
+    for _ in 0..TRIES_MAX {
+        let prefix: Arc<str> = format!("{MARK}{}", random(PREFIX_LEN)).into();
+        let api_key = format!("{prefix}.{}", random(SECRET_LEN));
+        let hash = admin.store.vault().hash(api_key.as_bytes());
+        let draft = KeyDraft { prefix: Arc::clone(&prefix), hash, name: name.clone() };
+        let minted = move |cx: &edit::Context<'_>| edit::key::mint(cx, workspace, group, draft);
+        match admin.store.edit(admin.clock.now(), minted).await {
+            Ok(key) => return Ok((key, api_key)),
+            Err(EditError::Rejected(_)) if admin.store.snapshot().key_by_prefix(&prefix).is_some() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Error::Unavailable)
+}
+
+/// Characters of the alphabet, each as likely as any other.
+fn random(len: usize) -> String {
+    // 248 is the largest multiple of 62 in a byte: bytes from there on would favour the first digits.
+    let even = u8::MAX - u8::MAX % 62;
+    let mut text = String::with_capacity(len);
+    while text.len() < len {
+        let bytes = random_bytes::<64>();
+        let digits = bytes.iter().filter(|byte| **byte < even).map(|byte| ALPHABET[usize::from(byte % 62)]);
+        let missing = len - text.len();
+        text.extend(digits.map(char::from).take(missing));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_text_has_its_length_and_alphabet_and_does_not_repeat() {
+        let (one, two) = (random(SECRET_LEN), random(SECRET_LEN));
+        assert_eq!((one.len(), two.len()), (SECRET_LEN, SECRET_LEN));
+        assert!(one.bytes().all(|byte| ALPHABET.contains(&byte)));
+        assert_ne!(one, two);
+    }
+
+    #[test]
+    fn no_digit_is_favoured() {
+        let text = random(62_000);
+        for digit in ALPHABET {
+            let seen = text.bytes().filter(|byte| byte == digit).count();
+            // 1000 are expected; 200 is six standard deviations.
+            assert!((800..1200).contains(&seen), "{}: {seen}", char::from(*digit));
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Secrets: `/v1/secrets`. Values go in and never come out; the data plane alone reads them.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use domain::{Secret, SecretValue, edit};
+use serde::de::{Deserializer, Error as _};
+use serde::{Deserialize, Serialize};
+
+use crate::admin::Admin;
+use crate::authenticate::Operator;
+use crate::error::Error;
+use crate::json::{Answer, Received, parse};
+use crate::page::{Kind, ListQuery, Page};
+use crate::path::InPath;
+use crate::time::Timestamp;
+
+/// Longest name, in bytes.
+const NAME_LEN_MAX: usize = 255;
+/// Longest value, in bytes. It becomes one HTTP header.
+const VALUE_LEN_MAX: usize = 16 << 10;
+/// Names that begin so mean the gateway's environment.
+pub(crate) const ENV_PREFIX: &str = "env.";
+
+#[derive(Deserialize)]
+struct PutBody {
+    name: String,
+    value: Hidden,
+}
+
+/// Text that no error repeats, not even one about its type.
+struct Hidden(SecretValue);
+
+impl<'de> Deserialize<'de> for Hidden {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match serde_json::Value::deserialize(deserializer) {
+            Ok(serde_json::Value::String(text)) => Ok(Self(SecretValue::new(&text))),
+            _ => Err(D::Error::custom("expected text")),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct SecretView {
+    name: Arc<str>,
+    created_at: Timestamp,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct DeletedView {
+    name: String,
+}
+
+impl SecretView {
+    fn of(secret: &Secret) -> Self {
+        Self { name: Arc::clone(&secret.name), created_at: Timestamp(secret.created_s) }
+    }
+}
+
+pub(crate) async fn secret_put(
+    operator: Operator,
+    State(admin): State<Arc<Admin>>,
+    Received(body): Received,
+) -> Result<Answer<SecretView>, Error> {
+    let PutBody { name, value: Hidden(value) } = parse(&body)?;
+    check_name(&name)?;
+    check_value(&value)?;
+    let put = move |cx: &edit::Context<'_>| Ok(edit::secret::put(cx, operator.workspace, &name, value));
+    let secret = admin.store.edit(admin.clock.now(), put).await?;
+    tracing::info!(secret.name = %secret.name, "secret put");
+    Ok(Answer(SecretView::of(&secret)))
+}
+
+/// In order of names: a secret that is replaced keeps its place.
+pub(crate) async fn secret_list(
+    operator: Operator,
+    State(admin): State<Arc<Admin>>,
+    query: ListQuery,
+) -> Result<Answer<Page<SecretView>>, Error> {
+    let after = query.after_name(Kind::Secret)?;
+    let snapshot = admin.store.snapshot();
+    let secrets = snapshot.secrets_after(operator.workspace, &after);
+    let name = |secret: &&Arc<Secret>| secret.name.to_string();
+    Ok(Answer(Page::cut(Kind::Secret, query.limit()?, secrets, name, |secret| SecretView::of(secret))))
+}
+
+pub(crate) async fn secret_delete(
+    operator: Operator,
+    State(admin): State<Arc<Admin>>,
+    InPath(name): InPath<String>,
+) -> Result<Answer<DeletedView>, Error> {
+    let deleted = {
+        let name = name.clone();
+        move |cx: &edit::Context<'_>| Ok((edit::secret::delete(cx, operator.workspace, &name)?, ()))
+    };
+    admin.store.edit(admin.clock.now(), deleted).await?;
+    tracing::info!(secret.name = %name, "secret deleted");
+    Ok(Answer(DeletedView { name }))
+}
+
+fn check_name(name: &str) -> Result<(), Error> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    if name.is_empty() || name.len() > NAME_LEN_MAX || !name.bytes().all(plain) {
+        return Err(Error::invalid(format!(
+            "name has 1 to {NAME_LEN_MAX} characters out of A-Z, a-z, 0-9, `_`, `.` and `-`; choose such a name."
+        )));
+    }
+    if name.starts_with(ENV_PREFIX) {
+        return Err(Error::invalid(
+            "name begins with `env.`, which means the gateway's environment; choose another name.",
+        ));
+    }
+    Ok(())
+}
+
+fn check_value(value: &SecretValue) -> Result<(), Error> {
+    let value = value.expose();
+    if value.is_empty() || value.len() > VALUE_LEN_MAX || !value.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Error::invalid(format!(
+            "value has 1 to {VALUE_LEN_MAX} visible ASCII characters, as an HTTP header does; send such a value."
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_plain_and_do_not_mean_the_environment() {
+        for good in ["a", "OPENAI_API_KEY", "x.y-z_0", "environment", &"n".repeat(255)] {
+            assert!(check_name(good).is_ok(), "{good}");
+        }
+        for bad in ["", "a b", "a/b", "é", "env.HOME", "env.", &"n".repeat(256)] {
+            assert!(check_name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn values_are_what_a_header_can_hold() {
+        let check = |value: &str| check_value(&SecretValue::new(value));
+        assert!(check("sk-123~!").is_ok());
+        assert!(check(&"v".repeat(VALUE_LEN_MAX)).is_ok());
+        for bad in ["", "a\r\nb", "a b", "é", "\u{7f}", &"v".repeat(VALUE_LEN_MAX + 1)] {
+            assert!(check(bad).is_err());
+        }
+    }
+
+    #[test]
+    fn an_error_about_a_value_does_not_repeat_it() {
+        for body in [r#"{"name":"a","value":424242}"#, r#"{"name":"a","value":["424242"]}"#] {
+            let Err(Error::Invalid(message)) = parse::<PutBody>(body.as_bytes()) else { panic!("{body}") };
+            assert_eq!(message, "value: expected text.");
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Groups: `/v1/gateway/groups`.
+
+mod cascading;
+mod create;
+mod effective;
+mod read_list_delete;
+mod update;

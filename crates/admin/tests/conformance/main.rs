@@ -1,0 +1,13 @@
+//! The numbered cases of the management contract, over HTTP, against a whole gateway.
+//!
+//! A test is named after the cases it proves; `docs/conformance.md` lists them all.
+
+#![cfg(test)]
+
+mod endpoints;
+mod formats;
+mod groups;
+mod keys;
+mod secrets;
+mod support;
+mod usage;

@@ -1,0 +1,108 @@
+//! What people type. One file for each command; this one says which there are.
+//!
+//! Exit codes: 0 done, 1 refused or found a problem, 2 wrong usage.
+
+mod check;
+mod client;
+mod demo;
+mod endpoints;
+mod groups;
+mod keys;
+mod output;
+mod secrets;
+mod serve;
+mod tree;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use self::client::Access;
+
+/// A self-hosted gateway that sells access to language models.
+#[derive(Debug, Parser)]
+#[command(name = "tollgate", version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway.
+    Serve(serve::ServeArgs),
+    /// Try everything at once: gateway, simulated model server, limits, one customer key. Ctrl-C removes it all.
+    Demo(demo::DemoArgs),
+    /// Say whether configuration and store are sound, and what a start would do. Changes nothing.
+    Check(check::CheckArgs),
+    /// Customers: the tree of groups.
+    Groups(Remote<groups::GroupsCommand>),
+    /// Customers' API keys.
+    Keys(Remote<keys::KeysCommand>),
+    /// Public model names and where they go.
+    Endpoints(Remote<endpoints::EndpointsCommand>),
+    /// Credentials for model servers.
+    Secrets(Remote<secrets::SecretsCommand>),
+}
+
+/// A command that speaks to a running gateway.
+#[derive(Debug, clap::Args)]
+struct Remote<C: Subcommand> {
+    #[command(flatten)]
+    access: Access,
+    #[command(subcommand)]
+    command: C,
+}
+
+/// Runs the program with the arguments of this process.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let done = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(cli.command.run()));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "tollgate: {error:#}");
+            if error.is::<Usage>() { ExitCode::from(2) } else { ExitCode::from(1) }
+        }
+    }
+}
+
+impl Command {
+    async fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Serve(args) => serve::run(args).await,
+            Self::Demo(args) => demo::run(args).await,
+            Self::Check(args) => check::run(&args),
+            Self::Groups(remote) => groups::run(&remote.access.client()?, remote.command).await,
+            Self::Keys(remote) => keys::run(&remote.access.client()?, remote.command).await,
+            Self::Endpoints(remote) => endpoints::run(&remote.access.client()?, remote.command).await,
+            Self::Secrets(remote) => secrets::run(&remote.access.client()?, remote.command).await,
+        }
+    }
+}
+
+/// The command line or the environment was wrong; nothing was tried.
+#[derive(Debug)]
+struct Usage(String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+#[expect(clippy::disallowed_methods, reason = "the command line is where the environment is read")]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

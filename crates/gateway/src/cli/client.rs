@@ -1,0 +1,138 @@
+//! The management API, from a terminal.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use domain::destination::BaseUrl;
+use http::{Method, Request, header};
+use http_body_util::{BodyExt, Full, Limited};
+use proxy::{Dialer, Origin, Trust};
+use serde_json::Value;
+
+use super::Usage;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest answer that is read.
+const ANSWER_MAX: usize = 256 * 1024 * 1024;
+/// Items asked for at a time; the API's own maximum.
+const PAGE: usize = 1_000;
+
+/// Where the gateway is, and who is asking.
+#[derive(Debug, clap::Args)]
+pub(super) struct Access {
+    /// Root of the gateway's management listener.
+    #[arg(long, global = true, env = "TOLLGATE_URL", default_value = "http://127.0.0.1:8080")]
+    url: String,
+    /// An operator's key.
+    #[arg(long, global = true, env = "TOLLGATE_MANAGEMENT_KEY", hide_env_values = true)]
+    key: Option<String>,
+    /// JSON instead of tables.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+impl Access {
+    pub(super) fn client(&self) -> anyhow::Result<Client> {
+        let url: BaseUrl = self
+            .url
+            .parse()
+            .map_err(|why| Usage(format!("--url: `{}` cannot be called: {why}", self.url)))?;
+        let missing = || Usage("an operator's key is needed: --key, or TOLLGATE_MANAGEMENT_KEY".into());
+        let key = self.key.clone().ok_or_else(missing)?;
+        let form = if self.json { Form::Json } else { Form::Table };
+        Client::new(url, &key, form)
+    }
+}
+
+/// How answers are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Table,
+    Json,
+}
+
+/// A connection to a gateway's management API.
+#[derive(Debug)]
+pub(super) struct Client {
+    dialer: Arc<Dialer>,
+    url: BaseUrl,
+    authorization: String,
+    pub(super) form: Form,
+}
+
+impl Client {
+    pub(super) fn new(url: BaseUrl, key: &str, form: Form) -> anyhow::Result<Self> {
+        let dialer = Arc::new(Dialer::for_clients(CONNECT_TIMEOUT)?);
+        Ok(Self { dialer, url, authorization: format!("Bearer {}", key.trim()), form })
+    }
+
+    pub(super) async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        self.send(Method::GET, path, None).await
+    }
+
+    pub(super) async fn delete(&self, path: &str) -> anyhow::Result<Value> {
+        self.send(Method::DELETE, path, None).await
+    }
+
+    pub(super) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.send(Method::POST, path, Some(body)).await
+    }
+
+    pub(super) async fn patch(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.send(Method::PATCH, path, Some(body)).await
+    }
+
+    /// Every item of a listing, page by page.
+    pub(super) async fn list(&self, path: &str) -> anyhow::Result<Vec<Value>> {
+        let mut items = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let separator = if path.contains('?') { '&' } else { '?' };
+            let page = self.get(&format!("{path}{separator}limit={PAGE}{cursor}")).await?;
+            items.extend(page["items"].as_array().cloned().unwrap_or_default());
+            match page["pagination"]["cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={}", escaped(next)),
+                None => return Ok(items),
+            }
+        }
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+        let url = &self.url;
+        let origin = Origin { tls: url.tls, host: url.host.clone(), port: url.port, trust: Trust::Operator };
+        let connected = proxy::dial(&self.dialer, &origin).await;
+        let mut connection = connected.with_context(|| format!("no gateway at {}", url.authority()))?;
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", url.path))
+            .header(header::HOST, url.authority())
+            .header(header::AUTHORIZATION, &self.authorization)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()))))
+            .context("the key or the URL has characters that no request can carry")?;
+        let answer = connection.send_request(request).await.context("the gateway did not answer")?;
+        let status = answer.status();
+        let bytes = Limited::new(answer.into_body(), ANSWER_MAX).collect().await;
+        let bytes = bytes.map_err(|error| anyhow::anyhow!("the answer broke off: {error}"))?.to_bytes();
+        let value: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        if !status.is_success() {
+            let message = value["message"].as_str().or_else(|| value["error"]["message"].as_str());
+            bail!("{} ({})", message.unwrap_or("the gateway refused"), status.as_u16());
+        }
+        Ok(value)
+    }
+}
+
+/// A text as it may stand in a path or a query.
+pub(super) fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            other => out.push_str(&format!("%{other:02X}")),
+        }
+    }
+    out
+}

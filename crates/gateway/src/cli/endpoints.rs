@@ -1,0 +1,170 @@
+//! `tollgate endpoints`: public model names and where they go.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::Subcommand;
+use serde_json::{Map, Value, json};
+
+use super::client::{Client, Form, escaped};
+use super::groups::read_body;
+use super::output::{say, say_json, say_table, text};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum EndpointsCommand {
+    /// List every endpoint.
+    List,
+    /// Show one endpoint.
+    Get {
+        /// The endpoint's id.
+        id: String,
+    },
+    /// Create an endpoint.
+    Create {
+        /// The public name: prefix/name.
+        slug: String,
+        #[command(flatten)]
+        target: TargetArgs,
+    },
+    /// Point an endpoint elsewhere, or rename it.
+    Update {
+        /// The endpoint's id.
+        id: String,
+        /// A new public name.
+        #[arg(long)]
+        slug: Option<String>,
+        #[command(flatten)]
+        target: TargetArgs,
+    },
+    /// Delete an endpoint.
+    Delete {
+        /// The endpoint's id.
+        id: String,
+    },
+    /// Send one call to an endpoint's target, charged to nobody.
+    Test {
+        /// The endpoint's id.
+        id: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct TargetArgs {
+    /// The target as JSON, from this file (`-`: standard input), instead of the options below.
+    #[arg(long)]
+    target: Option<PathBuf>,
+    /// Who serves it: `OPENAI_COMPATIBLE`, `OPENAI`, `BASETEN`, `BASETEN_MODEL_API`, `ANTHROPIC`, `VERTEX`.
+    #[arg(long)]
+    provider: Option<String>,
+    /// Root of an OpenAI-compatible server, such as <http://10.0.0.5:8000/v1>.
+    #[arg(long)]
+    base_url: Option<String>,
+    /// The model name sent upstream.
+    #[arg(long)]
+    target_model: Option<String>,
+    /// Name of the secret to call it with.
+    #[arg(long)]
+    secret: Option<String>,
+    /// Baseten's model id.
+    #[arg(long)]
+    model_id: Option<String>,
+    /// Baseten's environment.
+    #[arg(long)]
+    environment: Option<String>,
+}
+
+pub(super) async fn run(client: &Client, command: EndpointsCommand) -> anyhow::Result<()> {
+    match command {
+        EndpointsCommand::List => list(client).await,
+        EndpointsCommand::Get { id } => say_json(&client.get(&path(&id)).await?),
+        EndpointsCommand::Create { slug, target } => {
+            let Some(target) = target.read()? else {
+                bail!("say where it goes: --base-url, --provider or --target")
+            };
+            let body = json!({ "slug": slug, "targets": [target] });
+            show(client, &client.post("/v1/gateway/endpoints", &body).await?)
+        }
+        EndpointsCommand::Update { id, slug, target } => {
+            let mut body = Map::new();
+            if let Some(slug) = slug {
+                body.insert("slug".into(), slug.into());
+            }
+            if let Some(target) = target.read()? {
+                body.insert("targets".into(), json!([target]));
+            }
+            show(client, &client.patch(&path(&id), &Value::Object(body)).await?)
+        }
+        EndpointsCommand::Delete { id } => show(client, &client.delete(&path(&id)).await?),
+        EndpointsCommand::Test { id } => test(client, &id).await,
+    }
+}
+
+impl TargetArgs {
+    /// The target, if anything was said about it.
+    fn read(self) -> anyhow::Result<Option<Value>> {
+        if let Some(file) = &self.target {
+            return read_body(file).map(Some);
+        }
+        let provider = self.provider.or(self.base_url.as_ref().map(|_| "OPENAI_COMPATIBLE".to_owned()));
+        let Some(provider) = provider else { return Ok(None) };
+        let fields = [
+            ("base_url", self.base_url),
+            ("target_model", self.target_model),
+            ("secret_id", self.secret),
+            ("model_id", self.model_id),
+            ("environment_name", self.environment),
+        ];
+        let mut target =
+            Map::from_iter([("provider".to_owned(), Value::from(provider.to_ascii_uppercase()))]);
+        target.extend(
+            fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), Value::from(value?)))),
+        );
+        Ok(Some(Value::Object(target)))
+    }
+}
+
+fn path(id: &str) -> String {
+    format!("/v1/gateway/endpoints/{}", escaped(id))
+}
+
+fn show(client: &Client, endpoint: &Value) -> anyhow::Result<()> {
+    match client.form {
+        Form::Json => say_json(endpoint),
+        Form::Table => say(&format!("{}  {}", text(&endpoint["id"]), text(&endpoint["slug"]))),
+    }
+}
+
+async fn list(client: &Client) -> anyhow::Result<()> {
+    let endpoints = client.list("/v1/gateway/endpoints").await?;
+    if client.form == Form::Json {
+        return say_json(&Value::Array(endpoints));
+    }
+    let row = |endpoint: &Value| {
+        let target = &endpoint["targets"][0];
+        let place = target.get("base_url").or_else(|| target.get("model_id")).unwrap_or(&Value::Null);
+        let model = target.get("target_model").unwrap_or(&Value::Null);
+        vec![
+            text(&endpoint["id"]),
+            text(&endpoint["slug"]),
+            text(&target["provider"]),
+            text(place),
+            text(model),
+        ]
+    };
+    let rows: Vec<_> = endpoints.iter().map(row).collect();
+    say_table(&["ID", "SLUG", "PROVIDER", "WHERE", "MODEL"], &rows)
+}
+
+async fn test(client: &Client, id: &str) -> anyhow::Result<()> {
+    let probed = client.post(&format!("{}/test", path(id)), &json!({})).await?;
+    if client.form == Form::Json {
+        say_json(&probed)?;
+    }
+    match (&probed["status"], &probed["error"]) {
+        (status, Value::Null) if client.form == Form::Table => {
+            say(&format!("{} after {} ms", text(status), text(&probed["ttft_ms"])))
+        }
+        (_, Value::Null) => Ok(()),
+        (_, error) => bail!("the target does not answer as it should: {}", text(error)),
+    }
+}

@@ -1,0 +1,63 @@
+//! `tollgate keys`: customers' API keys.
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::client::{Client, Form, escaped};
+use super::output::{say, say_json, say_table, text};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeysCommand {
+    /// Give a group one more key. The key is shown this once.
+    Mint {
+        /// The group's id.
+        group: String,
+        /// A name for people.
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// List a group's keys.
+    List {
+        /// The group's id.
+        group: String,
+    },
+    /// Revoke a key for good.
+    Revoke {
+        /// The group's id.
+        group: String,
+        /// The key's prefix.
+        prefix: String,
+    },
+}
+
+pub(super) async fn run(client: &Client, command: KeysCommand) -> anyhow::Result<()> {
+    match command {
+        KeysCommand::Mint { group, name } => {
+            let minted = client.post(&path(&group), &json!({ "name": name })).await?;
+            match client.form {
+                Form::Json => say_json(&minted),
+                Form::Table => say(&text(&minted["api_key"])),
+            }
+        }
+        KeysCommand::List { group } => {
+            let keys = client.list(&path(&group)).await?;
+            if client.form == Form::Json {
+                return say_json(&Value::Array(keys));
+            }
+            let rows: Vec<_> =
+                keys.iter().map(|key| vec![text(&key["prefix"]), text(&key["name"])]).collect();
+            say_table(&["PREFIX", "NAME"], &rows)
+        }
+        KeysCommand::Revoke { group, prefix } => {
+            let revoked = client.delete(&format!("{}/{}", path(&group), escaped(&prefix))).await?;
+            match client.form {
+                Form::Json => say_json(&revoked),
+                Form::Table => say(&format!("{} is revoked", text(&revoked["prefix"]))),
+            }
+        }
+    }
+}
+
+fn path(group: &str) -> String {
+    format!("/v1/gateway/groups/{}/api_keys", escaped(group))
+}

@@ -1,0 +1,52 @@
+//! What commands print: tables for people, JSON for scripts.
+
+use std::io::Write as _;
+
+use serde_json::Value;
+
+/// Prints one line.
+pub(super) fn say(line: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{line}")?;
+    Ok(())
+}
+
+/// Prints a value as indented JSON.
+pub(super) fn say_json(value: &Value) -> anyhow::Result<()> {
+    say(&serde_json::to_string_pretty(value)?)
+}
+
+/// Prints rows under their headings, aligned.
+pub(super) fn say_table(headings: &[&str], rows: &[Vec<String>]) -> anyhow::Result<()> {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        cells.chain(headings.get(column).map(|heading| heading.len())).max().unwrap_or(0)
+    };
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let padded = cells.enumerate().map(|(at, cell)| format!("{cell:<width$}", width = width(at)));
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    say(&line(&mut headings.iter().copied()))?;
+    for row in rows {
+        say(&line(&mut row.iter().map(String::as_str)))?;
+    }
+    Ok(())
+}
+
+/// A field as text, a dash where there is none.
+pub(super) fn text(value: &Value) -> String {
+    match value.as_str() {
+        Some(text) => text.to_owned(),
+        None if value.is_null() => "-".to_owned(),
+        None => value.to_string(),
+    }
+}
+
+/// The limits of one model entry, as people read them: `REQUEST/MINUTE 100, TOKEN/DAY 10000000`.
+pub(super) fn limits_of(model: &Value) -> String {
+    let list = |name: &str| model.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+    let shown = |limit: &Value| {
+        format!("{}/{} {}", text(&limit["type"]), text(&limit["unit"]), text(&limit["threshold"]))
+    };
+    let all: Vec<String> = list("rate_limits").iter().chain(&list("usage_limits")).map(shown).collect();
+    if all.is_empty() { "no limit of its own".to_owned() } else { all.join(", ") }
+}

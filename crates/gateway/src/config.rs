@@ -1,0 +1,119 @@
+//! Configuration: the defaults that are compiled in, the operator's file over them, the environment over both.
+//!
+//! Read once, at start, and handed down as values. Unknown settings are errors that name the file and the key.
+//! Begins at [`load`].
+
+mod overlay;
+mod sections;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+pub use self::sections::{
+    Config, DataPlaneSection, LimitsSection, LogCalls, LogFormat, LogLevel, LogSection, ManagementSection,
+    SecretsSection, ServerSection, UpstreamSection,
+};
+
+/// Every setting with its default.
+pub const DEFAULTS: &str = include_str!("../../../config/tollgate.default.toml");
+/// The file that is read where none is named, if it is there.
+pub const FILE_BY_DEFAULT: &str = "tollgate.toml";
+const ENVIRONMENT_PREFIX: &str = "TOLLGATE__";
+
+/// Loads the configuration. `file` is the file that was named; without one `./tollgate.toml` is read if it is there.
+///
+/// # Errors
+/// A file that cannot be read, or a setting that is unknown or has no sensible value; named by file and key.
+pub fn load(
+    file: Option<&Path>,
+    environment: impl Iterator<Item = (String, String)>,
+) -> anyhow::Result<Config> {
+    let mut table: toml::Table = toml::from_str(DEFAULTS).context("the compiled-in defaults are broken")?;
+    let mut sources = vec!["defaults".to_owned()];
+    if let Some(path) = chosen(file) {
+        let text =
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let own: toml::Table =
+            toml::from_str(&text).with_context(|| format!("{} is not TOML", path.display()))?;
+        overlay::put(&mut table, own).with_context(|| format!("in {}", path.display()))?;
+        sources.push(path.display().to_string());
+    }
+    for (name, value) in environment {
+        let Some(key) = name.strip_prefix(ENVIRONMENT_PREFIX) else { continue };
+        overlay::put_one(&mut table, key, &value).with_context(|| format!("in the environment: {name}"))?;
+        sources.push(name);
+    }
+    let config: Config = serde_path_to_error::deserialize(table)
+        .map_err(|error| anyhow::anyhow!("{}: {}", error.path(), error.inner().message()))
+        .with_context(|| format!("in the configuration ({})", sources.join(", ")))?;
+    config.checked()
+}
+
+impl Config {
+    /// The configuration without a file and without an environment.
+    ///
+    /// # Errors
+    /// Never, unless the compiled-in defaults are broken; a test sees to that.
+    pub fn defaults() -> anyhow::Result<Self> {
+        let table: toml::Table = toml::from_str(DEFAULTS).context("the compiled-in defaults are broken")?;
+        Ok(table.try_into()?)
+    }
+}
+
+fn chosen(file: Option<&Path>) -> Option<PathBuf> {
+    match file {
+        Some(path) => Some(path.to_owned()),
+        None => Some(PathBuf::from(FILE_BY_DEFAULT)).filter(|path| path.exists()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(environment: &[(&str, &str)]) -> anyhow::Result<Config> {
+        let pairs = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        load(Some(Path::new("/dev/null")), pairs)
+    }
+
+    #[test]
+    fn the_defaults_are_a_whole_configuration() {
+        let config = with(&[]).unwrap();
+        assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.server.admin_listen, None);
+        assert_eq!(config.upstream.total_timeout.as_secs(), 1_200);
+    }
+
+    #[test]
+    fn the_environment_sets_values_of_every_type() {
+        let config = with(&[
+            ("TOLLGATE__LIMITS__ADMISSION", "observed"),
+            ("TOLLGATE__SERVER__MAX_BODY_MB", "7"),
+            ("TOLLGATE__DATA_PLANE__STRICT_BEARER", "true"),
+            ("TOLLGATE__SECRETS__ENV_ALLOW", r#"["A"]"#),
+            ("HOME", "/root"),
+        ])
+        .unwrap();
+        assert_eq!(config.limits.admission, domain::Admission::Observed);
+        assert_eq!(config.server.max_body_mb, 7);
+        assert!(config.data_plane.strict_bearer);
+        assert_eq!(config.secrets.env_allow, ["A"]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_by_file_and_key() {
+        for (name, value, expected) in [
+            ("TOLLGATE__SERVER__LISTEM", "x", "server.listem"),
+            ("TOLLGATE__SERVER__MAX_BODY_MB", "many", "TOLLGATE__SERVER__MAX_BODY_MB"),
+            ("TOLLGATE__LIMITS__ADMISSION", "hard", "not available yet"),
+            ("TOLLGATE__LIMITS__ADMISSION", "soft", "limits.admission"),
+            ("TOLLGATE__UPSTREAM__CONNECT_TIMEOUT", "5", "upstream.connect_timeout"),
+            ("TOLLGATE__UPSTREAM__OPENAI_BASE_URL", "ftp://x", "upstream.openai_base_url"),
+            ("TOLLGATE__SECRETS__ENV_ALLOW", r#"["TOLLGATE_MASTER_KEY"]"#, "secrets.env_allow"),
+        ] {
+            let error = format!("{:#}", with(&[(name, value)]).unwrap_err());
+            assert!(error.contains(expected), "{name}={value}: {error}");
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The settings, as typed values. What they mean stands in `config/tollgate.default.toml`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::bail;
+use domain::Admission;
+use domain::destination::{BaseUrl, Network};
+use serde::{Deserialize, Deserializer};
+
+/// The whole configuration.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub server: ServerSection,
+    pub data_plane: DataPlaneSection,
+    pub limits: LimitsSection,
+    pub upstream: UpstreamSection,
+    pub secrets: SecretsSection,
+    pub management: ManagementSection,
+    pub log: LogSection,
+}
+
+/// `[server]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerSection {
+    pub listen: SocketAddr,
+    #[serde(deserialize_with = "optional_address")]
+    pub admin_listen: Option<SocketAddr>,
+    pub workers: usize,
+    pub max_body_mb: usize,
+    pub max_buffered_mb: usize,
+    pub max_connections: usize,
+    #[serde(deserialize_with = "duration")]
+    pub header_timeout: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub drain_delay: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub shutdown_grace: Duration,
+}
+
+/// `[data_plane]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataPlaneSection {
+    pub strict_bearer: bool,
+}
+
+/// `[limits]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsSection {
+    #[serde(deserialize_with = "admission")]
+    pub admission: Admission,
+    #[serde(deserialize_with = "duration")]
+    pub drain_timeout: Duration,
+}
+
+/// `[upstream]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamSection {
+    #[serde(deserialize_with = "duration")]
+    pub connect_timeout: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub first_byte_timeout: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub idle_timeout: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub total_timeout: Duration,
+    pub pool_idle_max: usize,
+    pub allow_http: bool,
+    #[serde(deserialize_with = "networks")]
+    pub allow_networks: Vec<Network>,
+    pub openai_base_url: String,
+    pub baseten_url: String,
+    pub baseten_model_api_url: String,
+}
+
+/// `[secrets]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretsSection {
+    pub env_allow: Vec<String>,
+}
+
+/// `[management]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManagementSection {
+    pub hierarchy_optional: bool,
+    pub accept_zero_threshold: bool,
+    pub max_body_mb: usize,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogSection {
+    pub level: LogLevel,
+    pub format: LogFormat,
+    pub calls: LogCalls,
+}
+
+/// `log.level`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+/// `log.format`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+    Auto,
+}
+
+/// `log.calls`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogCalls {
+    Errors,
+    All,
+    Off,
+}
+
+impl Config {
+    /// The same configuration, if its values make sense together.
+    pub(super) fn checked(self) -> anyhow::Result<Self> {
+        let urls = [
+            ("openai_base_url", self.upstream.openai_base_url.clone()),
+            (
+                "baseten_url",
+                self.upstream.baseten_url.replace("{model_id}", "m").replace("{environment}", "e"),
+            ),
+            ("baseten_model_api_url", self.upstream.baseten_model_api_url.clone()),
+        ];
+        for (key, url) in urls {
+            if let Err(why) = url.parse::<BaseUrl>() {
+                bail!("upstream.{key}: `{url}` cannot be called: {why}");
+            }
+        }
+        if let Some(name) = self.secrets.env_allow.iter().find(|name| name.starts_with("TOLLGATE_")) {
+            bail!("secrets.env_allow: `{name}` is one of our own variables and cannot be given to targets");
+        }
+        for (key, value) in [
+            ("server.max_body_mb", self.server.max_body_mb),
+            ("server.max_buffered_mb", self.server.max_buffered_mb),
+            ("server.max_connections", self.server.max_connections),
+            ("management.max_body_mb", self.management.max_body_mb),
+        ] {
+            if !(1..=1_000_000).contains(&value) {
+                bail!("{key}: {value} is not from 1 to 1000000");
+            }
+        }
+        Ok(self)
+    }
+}
+
+fn optional_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse()
+        .map(Some)
+        .map_err(|_| serde::de::Error::custom(format!("`{text}` is not an address and port")))
+}
+
+fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Network>, D::Error> {
+    let texts: Vec<String> = Vec::deserialize(deserializer)?;
+    let network = |text: &String| {
+        text.parse()
+            .map_err(|_| serde::de::Error::custom(format!("`{text}` is not a network such as 10.0.0.0/8")))
+    };
+    texts.iter().map(network).collect()
+}
+
+fn admission<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Admission, D::Error> {
+    match String::deserialize(deserializer)?.as_str() {
+        "estimate" => Ok(Admission::Estimate),
+        "observed" => Ok(Admission::Observed),
+        later @ ("learned" | "hard") => {
+            Err(serde::de::Error::custom(format!("`{later}` is not available yet")))
+        }
+        other => Err(serde::de::Error::custom(format!("`{other}` is neither `estimate` nor `observed`"))),
+    }
+}
+
+/// A duration: a whole number and `ms`, `s`, `m` or `h`.
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    read_duration(&text).ok_or_else(|| {
+        serde::de::Error::custom(format!("`{text}` is not a duration such as 250ms, 10s, 5m or 1h"))
+    })
+}
+
+fn read_duration(text: &str) -> Option<Duration> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().ok()?;
+    let millis_per_unit = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return None,
+    };
+    number.checked_mul(millis_per_unit).map(Duration::from_millis)
+}

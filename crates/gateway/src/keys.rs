@@ -1,0 +1,205 @@
+//! The two secrets a gateway begins with: the master key, and the operator's first management key.
+
+use std::fs;
+use std::io::{IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use domain::edit::key::put_operator_key;
+use domain::{Clock, Credential, KeyHash, ManagementKey, Scope, Snapshot};
+use storage::{MasterKey, Store};
+
+/// The environment variable with the master key, as 64 hexadecimal digits.
+pub const MASTER_KEY_VARIABLE: &str = "TOLLGATE_MASTER_KEY";
+/// The environment variable with the operator's key.
+pub const MANAGEMENT_KEY_VARIABLE: &str = "TOLLGATE_MANAGEMENT_KEY";
+/// The environment variable with the name of a file that holds the operator's key.
+pub const MANAGEMENT_KEY_FILE_VARIABLE: &str = "TOLLGATE_MANAGEMENT_KEY_FILE";
+
+const MASTER_KEY_FILE: &str = "master.key";
+const OPERATOR_KEY_FILE: &str = "operator.key";
+/// Characters of a management key that may be shown.
+const PREFIX_LEN: usize = 16;
+const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// The master key: from the environment, else from the data directory, where the first start puts it.
+///
+/// # Errors
+/// A key that is not 64 hexadecimal digits, or a file that cannot be read or written.
+pub fn master_key(data_dir: &Path, from_environment: Option<&str>) -> anyhow::Result<MasterKey> {
+    if let Some(text) = from_environment {
+        let bytes =
+            unhex(text).with_context(|| format!("{MASTER_KEY_VARIABLE} is not 64 hexadecimal digits"))?;
+        return Ok(MasterKey::from_bytes(bytes));
+    }
+    let path = data_dir.join(MASTER_KEY_FILE);
+    if path.exists() {
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let bytes = unhex(text.trim()).with_context(|| format!("{} is not a master key", path.display()))?;
+        return Ok(MasterKey::from_bytes(bytes));
+    }
+    if Store::inspect(data_dir)?.exists {
+        bail!(
+            "the store in {} was made with a master key that is not there; put {MASTER_KEY_FILE} back or set \
+             {MASTER_KEY_VARIABLE}",
+            data_dir.display()
+        );
+    }
+    let bytes: [u8; 32] = storage::random_bytes();
+    write_private(&path, &hex(&bytes))?;
+    Ok(MasterKey::from_bytes(bytes))
+}
+
+/// What became of the operator's key at this start.
+#[derive(Debug, PartialEq, Eq)]
+pub enum OperatorKey {
+    /// One was in force already, or the environment gives it.
+    InForce,
+    /// The first start made one and wrote it here.
+    Written {
+        /// The file.
+        path: PathBuf,
+        /// The key, to be shown on a terminal only.
+        key: String,
+    },
+}
+
+impl OperatorKey {
+    /// Tells the person who started the gateway where the key is; the key itself only to a terminal.
+    ///
+    /// # Errors
+    /// When standard error cannot be written.
+    pub fn announce(&self) -> std::io::Result<()> {
+        let Self::Written { path, key } = self else { return Ok(()) };
+        let mut out = std::io::stderr();
+        writeln!(out, "First start: the operator's key is in {}", path.display())?;
+        if out.is_terminal() {
+            writeln!(out, "  {key}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Sees to it that somebody can manage this gateway.
+///
+/// # Errors
+/// A store that cannot be written.
+pub async fn operator_key(
+    store: &Store,
+    clock: &dyn Clock,
+    data_dir: &Path,
+    from_environment: Option<&str>,
+) -> anyhow::Result<OperatorKey> {
+    let snapshot = store.snapshot();
+    if let Some(key) = from_environment {
+        let hash = store.vault().hash(key.as_bytes());
+        if snapshot.credential(&hash).is_none() {
+            put(store, clock, key, Origin::Environment).await?;
+        }
+        return Ok(OperatorKey::InForce);
+    }
+    if operator_keys(&snapshot).any(|key| !key.from_environment) {
+        return Ok(OperatorKey::InForce);
+    }
+    let key = format!("mgmt_{}.{}", random_text(12), random_text(32));
+    let path = data_dir.join(OPERATOR_KEY_FILE);
+    write_private(&path, &key)?;
+    put(store, clock, &key, Origin::Minted).await?;
+    Ok(OperatorKey::Written { path, key })
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Environment,
+    Minted,
+}
+
+async fn put(store: &Store, clock: &dyn Clock, key: &str, origin: Origin) -> anyhow::Result<()> {
+    let snapshot = store.snapshot();
+    let workspace = snapshot.workspaces().next().map(|workspace| workspace.id);
+    let now = clock.now();
+    let made = ManagementKey {
+        prefix: key.chars().take(PREFIX_LEN).collect::<String>().into(),
+        hash: store.vault().hash(key.as_bytes()),
+        workspace: workspace.context("the store has no workspace")?,
+        scope: Scope::Operator,
+        from_environment: origin == Origin::Environment,
+        created_s: now.wall_s(),
+    };
+    // A key that the environment gave earlier is replaced; minted keys stay.
+    let replaced: Vec<KeyHash> =
+        operator_keys(&snapshot).filter(|key| key.from_environment).map(|key| key.hash).collect();
+    let put = store.edit(now, move |cx| Ok((put_operator_key(cx, made, &replaced), ()))).await;
+    put.map_err(|error| anyhow::anyhow!("cannot store the operator's key: {error}"))
+}
+
+fn operator_keys(snapshot: &Snapshot) -> impl Iterator<Item = &ManagementKey> {
+    snapshot.credentials().filter_map(|credential| match credential {
+        Credential::Management(key) => Some(&**key),
+        Credential::Federated(_) => None,
+    })
+}
+
+pub(crate) fn check_given(key: &str) -> anyhow::Result<()> {
+    let printable = key.bytes().all(|byte| byte.is_ascii_graphic());
+    if !printable || !(32..=128).contains(&key.len()) {
+        bail!("{MANAGEMENT_KEY_VARIABLE} has to be 32 to 128 printable ASCII characters without spaces");
+    }
+    Ok(())
+}
+
+fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    let file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    let written = file.and_then(|mut file| {
+        writeln!(file, "{text}")?;
+        file.sync_all()
+    });
+    written.with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Random base-62 text. Bytes past the last whole multiple of 62 are thrown away, so that no digit is likelier.
+pub(crate) fn random_text(length: usize) -> String {
+    let mut text = String::with_capacity(length);
+    while text.len() < length {
+        let bytes: [u8; 64] = storage::random_bytes();
+        let digits = bytes.iter().filter(|byte| **byte < 248).map(|byte| BASE62[usize::from(byte % 62)]);
+        text.extend(digits.take(length - text.len()).map(char::from));
+    }
+    text
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    let mut bytes = [0; 32];
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hexadecimal_survives_being_written_and_read() {
+        let bytes: [u8; 32] = std::array::from_fn(|at| u8::try_from(at * 7).unwrap_or(255));
+        assert_eq!(unhex(&hex(&bytes)), Some(bytes));
+        for bad in ["", "00", &"g0".repeat(32), &"00".repeat(33), &"é0".repeat(16)] {
+            assert_eq!(unhex(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn random_text_has_the_length_that_was_asked_for() {
+        assert_eq!(random_text(32).len(), 32);
+        assert_ne!(random_text(32), random_text(32));
+    }
+}

@@ -1,0 +1,174 @@
+//! A running gateway: storage, workers, management and upkeep, put together and taken down in order.
+//!
+//! Threads: data-plane workers are current-thread runtimes with a listener of their own each; management runs on a
+//! runtime of its own and is handed its requests by channel, so that an edit of the configuration never stands in a
+//! call's way; storage has its own thread.
+//!
+//! Begins at [`Node::start`].
+
+mod accept;
+mod dispatch;
+mod health;
+mod listener;
+mod management;
+mod upkeep;
+mod wiring;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use domain::Clock;
+use limits::Engine;
+use proxy::{Dialer, Shared, Upstream, Worker};
+use storage::Store;
+use tokio::sync::watch;
+
+use self::accept::{Door, Server};
+use self::dispatch::Dispatch;
+use self::management::Management;
+use crate::config::Config;
+
+/// What a gateway is started with.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    /// The settings.
+    pub config: &'a Config,
+    /// The opened store.
+    pub store: Store,
+    /// The engine that the store publishes to.
+    pub engine: Arc<Engine>,
+    /// The clock everything runs on.
+    pub clock: Arc<dyn Clock>,
+    /// Reads a variable of the environment, for targets that name one.
+    pub environment: fn(&str) -> Option<String>,
+}
+
+/// How far a gateway is on its way down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    /// Serving.
+    Open,
+    /// No new connections, no new calls.
+    Closing,
+    /// Whatever is left is dropped.
+    Closed,
+}
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct Node {
+    addr: SocketAddr,
+    admin_addr: Option<SocketAddr>,
+    shared: Arc<Shared>,
+    store: Store,
+    phase: watch::Sender<Phase>,
+    threads: Vec<JoinHandle<()>>,
+    drain_delay: Duration,
+    shutdown_grace: Duration,
+}
+
+impl Node {
+    /// Starts serving.
+    ///
+    /// # Errors
+    /// An address that is taken, or a machine that gives no threads.
+    pub fn start(parts: Parts<'_>) -> anyhow::Result<Self> {
+        let config = parts.config;
+        let workers = worker_count(config.server.workers);
+        let mut listeners = listener::bind(config.server.listen, workers)
+            .with_context(|| format!("cannot listen on {}", config.server.listen))?;
+        let addr = listener::address(&listeners)?;
+        let admin_listener = match config.server.admin_listen {
+            Some(address) => {
+                listener::bind(address, 1).with_context(|| format!("cannot listen on {address}"))?.pop()
+            }
+            None => None,
+        };
+        let admin_addr = admin_listener.as_ref().map(std::net::TcpListener::local_addr).transpose()?;
+        let settings = wiring::proxy_settings(config, &[Some(addr), admin_addr], parts.environment);
+        let dialer = Arc::new(Dialer::new(&settings.upstream).context("TLS cannot be set up")?);
+        let idle_max = settings.upstream.idle_max;
+        let shared =
+            Shared::new(parts.store.clone(), Arc::clone(&parts.engine), Arc::clone(&parts.clock), settings);
+        let upstream = || Upstream::new(Arc::clone(&dialer), idle_max, Arc::clone(&parts.clock));
+        let (phase, _) = watch::channel(Phase::Open);
+        let (management, admin_thread) = Management::start(&parts, &shared, upstream(), phase.subscribe())?;
+        let server = Server {
+            door: Door::new(config.server.max_connections),
+            header_timeout: config.server.header_timeout,
+            phase: phase.subscribe(),
+        };
+        let mut threads = vec![admin_thread];
+        if let Some(listener) = admin_listener {
+            let dispatch = Dispatch::management_only(management.clone(), Arc::clone(&shared));
+            threads.push(accept::spawn("admin", listener, server.clone(), dispatch)?);
+        }
+        let shown = if admin_addr.is_some() { None } else { Some(management) };
+        for (at, listener) in listeners.drain(..).enumerate() {
+            let worker = Worker::new(Arc::clone(&shared), upstream());
+            let dispatch = Dispatch::new(worker, shown.clone(), Arc::clone(&shared));
+            threads.push(accept::spawn(&format!("worker-{at}"), listener, server.clone(), dispatch)?);
+        }
+        Ok(Self {
+            addr,
+            admin_addr,
+            shared,
+            store: parts.store,
+            phase,
+            threads,
+            drain_delay: config.server.drain_delay,
+            shutdown_grace: config.server.shutdown_grace,
+        })
+    }
+
+    /// Where callers connect.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Where management is served.
+    #[must_use]
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin_addr.unwrap_or(self.addr)
+    }
+
+    /// Calls admitted and not settled yet.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.shared.in_flight()
+    }
+
+    /// The store behind this gateway.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Takes the gateway down: not ready, then no new calls, then the rest settles, then everything is on disk.
+    pub async fn shut_down(self) {
+        self.shared.start_leaving();
+        tokio::time::sleep(self.drain_delay).await;
+        self.shared.start_draining();
+        self.phase.send_replace(Phase::Closing);
+        let threads = self.threads;
+        let all_ended = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|t| drop(t.join())));
+        tokio::pin!(all_ended);
+        if tokio::time::timeout(self.shutdown_grace, &mut all_ended).await.is_err() {
+            tracing::warn!(in_flight = self.shared.in_flight(), "calls did not finish in time and are cut");
+            self.phase.send_replace(Phase::Closed);
+            let _ = all_ended.await;
+        }
+        self.store.flush().await;
+    }
+}
+
+fn worker_count(wanted: usize) -> usize {
+    match wanted {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        wanted => wanted,
+    }
+}

@@ -1,0 +1,54 @@
+//! Which of the three houses a request belongs to: health, management, or the data plane.
+
+use std::sync::Arc;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use proxy::{Body, Shared, Worker};
+
+use super::health;
+use super::management::Management;
+
+/// The dispatch of one listener.
+#[derive(Debug, Clone)]
+pub(super) struct Dispatch {
+    worker: Option<Arc<Worker>>,
+    management: Option<Management>,
+    shared: Arc<Shared>,
+}
+
+impl Dispatch {
+    /// A listener for callers, and for management unless that has a listener of its own.
+    pub(super) fn new(worker: Arc<Worker>, management: Option<Management>, shared: Arc<Shared>) -> Self {
+        Self { worker: Some(worker), management, shared }
+    }
+
+    /// A listener for management alone.
+    pub(super) fn management_only(management: Management, shared: Arc<Shared>) -> Self {
+        Self { worker: None, management: Some(management), shared }
+    }
+
+    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let path = request.uri().path();
+        if path.starts_with("/healthz/") {
+            return health::answer(path, &self.shared);
+        }
+        match (&self.management, &self.worker) {
+            (Some(management), _) if admin::Admin::serves(path) => management.answer(request).await,
+            (_, Some(worker)) => worker.serve(request).await,
+            (Some(management), None) => management.answer(request).await,
+            (None, None) => health::nobody(),
+        }
+    }
+
+    pub(super) fn worker(&self) -> Option<&Arc<Worker>> {
+        self.worker.as_ref()
+    }
+
+    /// Waits until calls that outlived their connections have settled.
+    pub(super) async fn calls_end(&self) {
+        while self.shared.in_flight() > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+}

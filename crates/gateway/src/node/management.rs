@@ -1,0 +1,133 @@
+//! Management on a runtime of its own: requests come by channel, answers go back by channel.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use admin::{Admin, Prober};
+use anyhow::Context as _;
+use bytes::Bytes;
+use domain::Endpoint;
+use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use proxy::{Body, Shared, Upstream};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{Parts, Phase, upkeep, wiring};
+
+/// Management requests under way at once; further ones wait on their connections.
+const UNDER_WAY_MAX: usize = 256;
+
+struct Job {
+    request: Request<Incoming>,
+    answer: oneshot::Sender<Response<Body>>,
+}
+
+/// The way to management.
+#[derive(Debug, Clone)]
+pub(super) struct Management(mpsc::Sender<Job>);
+
+impl Management {
+    /// Starts the management thread, which also does the gateway's upkeep.
+    pub(super) fn start(
+        parts: &Parts<'_>,
+        shared: &Arc<Shared>,
+        upstream: Upstream,
+        phase: watch::Receiver<Phase>,
+    ) -> anyhow::Result<(Self, JoinHandle<()>)> {
+        let prober = Arc::new(Probe { shared: Arc::clone(shared), upstream: Arc::new(upstream) });
+        let admin = Admin::new(
+            parts.store.clone(),
+            Arc::clone(&parts.engine),
+            Arc::clone(&parts.clock),
+            wiring::admin_settings(parts.config),
+            prober,
+        );
+        let router = admin.router();
+        let upkeep = upkeep::node(Arc::clone(&parts.engine), Arc::clone(&parts.clock));
+        let (jobs, queue) = mpsc::channel(UNDER_WAY_MAX);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("cannot start the management runtime")?;
+        let thread = std::thread::Builder::new().name("management".into()).spawn(move || {
+            runtime.block_on(async move {
+                tokio::spawn(upkeep);
+                work(router, queue, phase).await;
+            });
+            runtime.shutdown_background();
+        });
+        Ok((Self(jobs), thread.context("cannot start the management thread")?))
+    }
+
+    /// Answers one management request.
+    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let (answer, answered) = oneshot::channel();
+        if self.0.send(Job { request, answer }).await.is_err() {
+            return gone();
+        }
+        answered.await.unwrap_or_else(|_| gone())
+    }
+}
+
+async fn work(router: axum::Router, mut queue: mpsc::Receiver<Job>, mut phase: watch::Receiver<Phase>) {
+    let mut under_way = tokio::task::JoinSet::new();
+    loop {
+        let job = tokio::select! {
+            job = queue.recv(), if under_way.len() < UNDER_WAY_MAX => job,
+            _ = under_way.join_next(), if !under_way.is_empty() => continue,
+            _ = phase.wait_for(|phase| *phase >= Phase::Closing) => None,
+        };
+        let Some(job) = job else { break };
+        let router = router.clone();
+        under_way.spawn(async move {
+            // The caller may have left; its edit is done all the same.
+            let _ = job.answer.send(route(router, job.request).await);
+        });
+    }
+    while under_way.join_next().await.is_some() {}
+}
+
+async fn route(router: axum::Router, request: Request<Incoming>) -> Response<Body> {
+    use tower::ServiceExt as _;
+    let Ok(answer) = router.oneshot(request.map(axum::body::Body::new)).await;
+    let (head, body) = answer.into_parts();
+    match body.collect().await {
+        Ok(whole) => Response::from_parts(head, Body::from(whole.to_bytes())),
+        Err(_) => gone(),
+    }
+}
+
+fn gone() -> Response<Body> {
+    let body =
+        Bytes::from_static(br#"{"code":"UNAVAILABLE","message":"The gateway is shutting down; try again."}"#);
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+    response
+}
+
+/// Tests an endpoint for management, with the data plane's own means.
+#[derive(Debug)]
+struct Probe {
+    shared: Arc<Shared>,
+    upstream: Arc<Upstream>,
+}
+
+impl Prober for Probe {
+    fn probe(&self, endpoint: Arc<Endpoint>) -> Pin<Box<dyn Future<Output = admin::Probe> + Send>> {
+        let (shared, upstream) = (Arc::clone(&self.shared), Arc::clone(&self.upstream));
+        Box::pin(async move {
+            let probed = proxy::probe(&shared, &upstream, &endpoint).await;
+            admin::Probe {
+                status: probed.status,
+                error: probed.error,
+                ttft_ms: probed.first_byte_ms,
+                usage: probed.usage,
+            }
+        })
+    }
+}

@@ -1,0 +1,63 @@
+//! From the configuration's sections to each crate's own settings.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use admin::Hierarchy;
+use domain::SecretValue;
+use proxy::{Bearer, CallLog, Timeouts, UpstreamSettings};
+
+use crate::config::{Config, LogCalls};
+
+const MIB: usize = 1024 * 1024;
+
+/// Settings of the data plane.
+pub(super) fn proxy_settings(
+    config: &Config,
+    own: &[Option<SocketAddr>],
+    environment: fn(&str) -> Option<String>,
+) -> proxy::Settings {
+    let secret = |name: &String| Some((name.clone(), SecretValue::new(&environment(name)?)));
+    let environment_secrets: HashMap<String, SecretValue> =
+        config.secrets.env_allow.iter().filter_map(secret).collect();
+    let upstream = &config.upstream;
+    proxy::Settings {
+        admission: config.limits.admission,
+        body_max: config.server.max_body_mb.saturating_mul(MIB),
+        buffered_max: config.server.max_buffered_mb.saturating_mul(MIB),
+        bearer: if config.data_plane.strict_bearer { Bearer::Refused } else { Bearer::Accepted },
+        drain_timeout: config.limits.drain_timeout,
+        calls: match config.log.calls {
+            LogCalls::Off => CallLog::Off,
+            LogCalls::Errors => CallLog::Errors,
+            LogCalls::All => CallLog::All,
+        },
+        upstream: UpstreamSettings {
+            timeouts: Timeouts {
+                connect: upstream.connect_timeout,
+                first_byte: upstream.first_byte_timeout,
+                idle: upstream.idle_timeout,
+                total: upstream.total_timeout,
+            },
+            idle_max: upstream.pool_idle_max,
+            allow_networks: upstream.allow_networks.clone(),
+            own_listeners: own.iter().flatten().copied().collect(),
+            openai_base_url: upstream.openai_base_url.clone(),
+            baseten_url: upstream.baseten_url.clone(),
+            baseten_model_api_url: upstream.baseten_model_api_url.clone(),
+            environment_secrets,
+        },
+    }
+}
+
+/// Settings of management.
+pub(super) fn admin_settings(config: &Config) -> admin::Settings {
+    let management = &config.management;
+    admin::Settings {
+        hierarchy: if management.hierarchy_optional { Hierarchy::Optional } else { Hierarchy::Required },
+        threshold_min: if management.accept_zero_threshold { 0 } else { 1 },
+        body_max: management.max_body_mb.saturating_mul(MIB),
+        allow_http: config.upstream.allow_http,
+        secrets_env_allow: config.secrets.env_allow.clone(),
+    }
+}

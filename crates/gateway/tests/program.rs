@@ -1,0 +1,192 @@
+//! The program as a person meets it: the real binary, its files, its exit codes.
+
+#[path = "program/process.rs"]
+mod process;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use process::{Program, call, tollgate};
+use tempfile::TempDir;
+
+const KEY: &str = "mgmt_program-tests-0123456789-abcdef";
+
+#[test]
+fn the_demo_answers_streams_and_refuses_with_a_reason() {
+    let demo = Program::start(&["demo", "--port", "0"], &[]);
+    let base = demo.line_after("base URL");
+    let key = demo.line_after("customer key");
+    let (addr, key) =
+        (base.trim_start_matches("http://").trim_end_matches("/v1"), key.split(' ').next().unwrap());
+    let whole = r#"{"model":"demo/chat","messages":[{"role":"user","content":"Hello"}]}"#;
+    let streamed = r#"{"model":"demo/chat","stream":true,"messages":[{"role":"user","content":"Hello"}]}"#;
+    let answer = call(addr, key, whole);
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains(r#""model":"demo/chat""#), "{answer}");
+    let answer = call(addr, key, streamed);
+    assert!(answer.contains("text/event-stream") && answer.contains("data: [DONE]"), "{answer}");
+    for _ in 0..3 {
+        assert!(call(addr, key, whole).starts_with("HTTP/1.1 200"));
+    }
+    let refused = call(addr, key, whole);
+    assert!(refused.starts_with("HTTP/1.1 429"), "{refused}");
+    for part in
+        ["retry-after: ", r#""code":"rate_limit_exceeded""#, r#""type":"REQUEST""#, r#""threshold":5"#]
+    {
+        assert!(refused.contains(part), "{part} is not in {refused}");
+    }
+    assert!(demo.terminate().success());
+}
+
+#[test]
+fn the_first_start_makes_an_operators_key_that_works_and_only_its_owner_can_read() {
+    let dir = TempDir::new().unwrap();
+    let data = dir.path().join("data");
+    let serve = Program::serve(&data, &[]);
+    let file = data.join("operator.key");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o700);
+    let key = fs::read_to_string(&file).unwrap();
+    assert!(!serve.said().contains(key.trim()), "a key must not go to a log");
+    let listed = tollgate(&["groups", "list", "--url", &serve.url(), "--key", key.trim()], &[]);
+    assert!(listed.status.success(), "{listed:?}");
+    assert!(serve.terminate().success());
+    let again = Program::serve(&data, &[]);
+    let listed = tollgate(&["groups", "list", "--url", &again.url(), "--key", key.trim()], &[]);
+    assert!(listed.status.success(), "{listed:?}");
+}
+
+#[test]
+fn the_environments_key_is_in_force_at_every_start_and_a_new_one_replaces_it() {
+    let dir = TempDir::new().unwrap();
+    let other = "mgmt_another-key-0123456789-abcdefgh";
+    let serve = Program::serve(dir.path(), &[("TOLLGATE_MANAGEMENT_KEY", KEY)]);
+    assert!(tollgate(&["groups", "list", "--url", &serve.url(), "--key", KEY], &[]).status.success());
+    assert!(!dir.path().join("operator.key").exists());
+    assert!(serve.terminate().success());
+    let serve = Program::serve(dir.path(), &[("TOLLGATE_MANAGEMENT_KEY", other)]);
+    assert!(tollgate(&["groups", "list", "--url", &serve.url(), "--key", other], &[]).status.success());
+    let refused = tollgate(&["groups", "list", "--url", &serve.url(), "--key", KEY], &[]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("401"));
+}
+
+#[test]
+fn two_gateways_never_share_a_directory() {
+    let dir = TempDir::new().unwrap();
+    let serve = Program::serve(dir.path(), &[]);
+    let data = dir.path().to_str().unwrap();
+    let second = tollgate(&["serve", "--listen", "127.0.0.1:0", "--data-dir", data], &[]);
+    assert_eq!(second.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(said.contains(&serve.pid().to_string()), "{said}");
+}
+
+#[test]
+fn a_store_is_not_opened_with_another_master_key() {
+    let dir = TempDir::new().unwrap();
+    let (right, wrong) = ("11".repeat(32), "22".repeat(32));
+    assert!(Program::serve(dir.path(), &[("TOLLGATE_MASTER_KEY", &right)]).terminate().success());
+    let data = dir.path().to_str().unwrap();
+    let refused = tollgate(
+        &["serve", "--listen", "127.0.0.1:0", "--data-dir", data],
+        &[("TOLLGATE_MASTER_KEY", &wrong)],
+    );
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("master key"), "{refused:?}");
+    let missing = tollgate(&["serve", "--listen", "127.0.0.1:0", "--data-dir", data], &[]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("master.key"), "{missing:?}");
+}
+
+#[test]
+fn wrong_usage_says_what_and_exits_with_2() {
+    let dir = TempDir::new().unwrap();
+    let data = dir.path().join("data");
+    let data = data.to_str().unwrap();
+    let config = dir.path().join("tollgate.toml");
+    fs::write(&config, "[server]\nlisten = \"127.0.0.1:0\"\nmax_bodies = 3\n").unwrap();
+    let config = config.to_str().unwrap();
+    let serve = ["serve", "--data-dir", data, "--listen", "127.0.0.1:0"];
+    let with_config = [&serve[..], &["--config", config]].concat();
+    for (arguments, environment, expected) in [
+        (&["frobnicate"][..], &[][..], "frobnicate"),
+        (&serve[..], &[("TOLLGATE_MANAGEMENT_KEY", "too short")][..], "32 to 128"),
+        (&serve[..], &[("TOLLGATE__LIMITS__ADMISSION", "hard")][..], "not available yet"),
+        (&with_config[..], &[][..], "server.max_bodies"),
+        (&["groups", "list"][..], &[][..], "TOLLGATE_MANAGEMENT_KEY"),
+    ] {
+        let done = tollgate(arguments, environment);
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert_eq!(done.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(said.contains(expected), "{arguments:?}: {said}");
+    }
+    assert!(!std::path::Path::new(data).exists(), "nothing was made");
+}
+
+#[test]
+fn check_says_what_a_start_would_do_and_does_nothing() {
+    let dir = TempDir::new().unwrap();
+    let data = dir.path().join("data");
+    let path = data.to_str().unwrap();
+    let checked = tollgate(&["check", "--data-dir", path], &[]);
+    assert!(checked.status.success(), "{checked:?}");
+    assert!(!data.exists());
+    let serve = Program::serve(&data, &[]);
+    let checked = tollgate(&["check", "--data-dir", path], &[]);
+    assert!(String::from_utf8_lossy(&checked.stdout).contains(&serve.pid().to_string()), "{checked:?}");
+    assert!(serve.terminate().success());
+    let checked = tollgate(&["check", "--data-dir", path], &[]);
+    assert!(String::from_utf8_lossy(&checked.stdout).contains("nothing to migrate"), "{checked:?}");
+}
+
+#[test]
+fn a_customer_is_made_from_the_command_line() {
+    let dir = TempDir::new().unwrap();
+    let serve = Program::serve(dir.path(), &[("TOLLGATE_MANAGEMENT_KEY", KEY)]);
+    let run = |arguments: &[&str]| {
+        let done = tollgate(arguments, &[("TOLLGATE_URL", &serve.url()), ("TOLLGATE_MANAGEMENT_KEY", KEY)]);
+        assert!(done.status.success(), "{arguments:?}: {done:?}");
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let id = |line: &str| line.split_whitespace().next().unwrap().to_owned();
+    let value = dir.path().join("value");
+    fs::write(&value, "sk-upstream\n").unwrap();
+    run(&["secrets", "put", "upstream", "--file", value.to_str().unwrap()]);
+    assert!(run(&["secrets", "list"]).contains("upstream"));
+    let target = ["--base-url", "http://127.0.0.1:9/v1", "--target-model", "m", "--secret", "upstream"];
+    let endpoint = id(&run(&[&["endpoints", "create", "acme/chat"][..], &target[..]].concat()));
+    assert!(run(&["endpoints", "list"]).contains("acme/chat"));
+    let model = "acme/chat:REQUEST/MINUTE=100,TOKEN/DAY=1000";
+    let root =
+        id(&run(&["groups", "create", "--external-id", "org", "--mode", "cascading", "--model", model]));
+    let child = ["groups", "create", "--external-id", "team", "--mode", "CASCADING", "--parent", &root];
+    let child = id(&run(&[&child[..], &["--model", "acme/chat"][..]].concat()));
+    let tree = run(&["groups", "tree"]);
+    assert!(tree.contains("└─ team") && tree.contains("REQUEST/MINUTE 100"), "{tree}");
+    let key = run(&["keys", "mint", &child, "--name", "prod"]);
+    assert!(key.starts_with("sky_"), "{key}");
+    let prefix = key.split('.').next().unwrap();
+    assert!(run(&["keys", "list", &child]).contains(prefix));
+    assert!(run(&["groups", "usage", &child]).contains("TOKEN/DAY"));
+    let untested = tollgate(&["endpoints", "test", &endpoint, "--url", &serve.url(), "--key", KEY], &[]);
+    assert_eq!(untested.status.code(), Some(1), "nobody listens there: {untested:?}");
+    run(&["keys", "revoke", &child, prefix]);
+    run(&["groups", "update", &root, "--name", "The org"]);
+    assert!(run(&["groups", "get", &root]).contains("The org"));
+    run(&["groups", "delete", &root]);
+    assert_eq!(run(&["groups", "list", "--json"]).trim(), "[]");
+    run(&["endpoints", "delete", &endpoint]);
+    run(&["secrets", "delete", "upstream"]);
+}
+
+#[test]
+fn management_can_have_a_listener_of_its_own() {
+    let dir = TempDir::new().unwrap();
+    let environment = [("TOLLGATE_MANAGEMENT_KEY", KEY), ("TOLLGATE__SERVER__ADMIN_LISTEN", "127.0.0.1:0")];
+    let serve = Program::serve(dir.path(), &environment);
+    let outside = tollgate(&["groups", "list", "--url", &serve.url(), "--key", KEY], &[]);
+    assert_eq!(outside.status.code(), Some(1), "{outside:?}");
+    let inside = tollgate(&["groups", "list", "--url", &serve.admin_url(), "--key", KEY], &[]);
+    assert!(inside.status.success(), "{inside:?}");
+}

@@ -1,0 +1,286 @@
+//! A counter: the number that limits are checked against, in the form that its window and type ask for.
+
+pub(crate) mod day;
+pub(crate) mod log;
+pub(crate) mod ring;
+
+use domain::{Day, LimitType, Unit};
+
+use crate::counter::day::DayCounter;
+use crate::counter::log::{LOG_LEN_MAX, Log};
+use crate::counter::ring::Ring;
+use crate::moment::{Moment, Span};
+use crate::path::PathLimit;
+use crate::settlement::Ending;
+
+/// One slab entry: a cache line, with everything that admission reads and writes.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub(crate) struct Counter {
+    /// Which counter this is of all that have lived in the entry. A path bound to another one is stale.
+    pub(crate) tag: u32,
+    /// Reservations that will come back to this counter. While there are any, the entry is not given to another.
+    inflight: u32,
+    gauge: Gauge,
+    form: Form,
+}
+
+const _: () = assert!(size_of::<Counter>() == 64);
+
+/// What admission looks at, whatever the form.
+#[derive(Debug)]
+pub(crate) struct Gauge {
+    /// What stands against a threshold: used and held.
+    level: u64,
+    /// The holds of calls that have not settled. DAY: part of the level, and stays when the day ends. Rolling: in the
+    /// level while their slots are live, and summed here only to tell whether a call in flight stands in the way.
+    held: u64,
+    /// From this time on the level may be too high; `u64::MAX` if time changes nothing. On the clock of the form.
+    wake: u64,
+}
+
+#[derive(Debug, Default)]
+enum Form {
+    #[default]
+    Vacant,
+    Day(DayCounter),
+    Log(Log),
+    Ring(Ring),
+}
+
+impl Default for Gauge {
+    fn default() -> Self {
+        Self { level: 0, held: 0, wake: u64::MAX }
+    }
+}
+
+impl Gauge {
+    #[inline]
+    fn add(&mut self, amount: u64) {
+        self.level = self.level.saturating_add(amount);
+    }
+
+    fn without_holds(&self) -> u64 {
+        self.level.saturating_sub(self.held)
+    }
+}
+
+/// Opening.
+impl Counter {
+    /// A new counter for this limit. One of a day opens with what its owner has used on `day`.
+    pub(crate) fn open(limit: &PathLimit, day: Day) -> Self {
+        match limit.counter.unit {
+            Unit::Day => {
+                let (gauge, counter) = DayCounter::open(limit.opening, day);
+                Self { gauge, form: Form::Day(counter), ..Self::default() }
+            }
+            Unit::Second => Self { form: Form::rolling(limit, Span::Second), ..Self::default() },
+            Unit::Minute => Self { form: Form::rolling(limit, Span::Minute), ..Self::default() },
+        }
+    }
+}
+
+impl Form {
+    fn rolling(limit: &PathLimit, span: Span) -> Self {
+        let short = usize::try_from(limit.threshold).is_ok_and(|threshold| threshold <= LOG_LEN_MAX);
+        match limit.counter.kind {
+            LimitType::Request if short => Self::Log(Log::new(span)),
+            LimitType::Request | LimitType::Token => Self::Ring(Ring::new(span)),
+        }
+    }
+}
+
+/// Deciding.
+impl Counter {
+    /// Whether `demand` fits now. Changes nothing but what time has changed.
+    #[inline]
+    pub(crate) fn admits(&mut self, demand: u64, threshold: u64, moment: &Moment) -> bool {
+        self.advance(moment);
+        threshold.checked_sub(self.gauge.level).is_some_and(|room| demand <= room)
+    }
+
+    #[inline]
+    fn advance(&mut self, moment: &Moment) {
+        let time = if matches!(self.form, Form::Day(_)) { moment.wall_ms } else { moment.mono_ns };
+        if time >= self.gauge.wake {
+            self.wake(moment);
+        }
+    }
+
+    /// Lets go of what time has ended.
+    #[cold]
+    fn wake(&mut self, moment: &Moment) {
+        match &mut self.form {
+            Form::Vacant => {}
+            Form::Day(_) => DayCounter::roll(&mut self.gauge, moment),
+            Form::Log(log) => log.expire(&mut self.gauge, moment.mono_ns),
+            Form::Ring(ring) => ring.expire(&mut self.gauge, moment.mono_ns),
+        }
+    }
+
+    /// What is left below `threshold`; 0 in debt.
+    #[inline]
+    pub(crate) fn remaining(&self, threshold: u64) -> u64 {
+        threshold.saturating_sub(self.gauge.level)
+    }
+
+    /// Whether a refused `demand` would pass now if no call were in flight.
+    pub(crate) fn admits_without_holds(&self, demand: u64, threshold: u64) -> bool {
+        self.gauge.without_holds().saturating_add(demand) <= threshold
+    }
+
+    /// Nanoseconds until a refused `demand` passes, if nothing else arrives or settles. `demand` is not above the
+    /// threshold.
+    pub(crate) fn opens_in(&self, demand: u64, threshold: u64, moment: &Moment) -> u64 {
+        match &self.form {
+            Form::Vacant => 0,
+            Form::Day(_) => DayCounter::opens_in(&self.gauge, demand, threshold, moment),
+            Form::Log(log) => moment.until(log.opens_at(threshold)),
+            Form::Ring(ring) => moment.until(ring.opens_at(self.gauge.level, demand, threshold)),
+        }
+    }
+
+    /// Nanoseconds until nothing stands against a threshold any more.
+    #[inline]
+    pub(crate) fn restored_in(&self, moment: &Moment) -> u64 {
+        match &self.form {
+            _ if self.gauge.level == 0 => 0,
+            Form::Vacant => 0,
+            Form::Day(_) => moment.until_midnight(),
+            Form::Log(log) => moment.until(log.restored_at()),
+            Form::Ring(ring) => moment.until(ring.restored_at()),
+        }
+    }
+}
+
+/// Charging.
+impl Counter {
+    /// Takes `amount` for an admitted call; tokens are held until it settles.
+    #[inline]
+    pub(crate) fn charge(&mut self, kind: LimitType, amount: u64, moment: &Moment) {
+        self.inflight = self.inflight.saturating_add(1);
+        let hold = if kind == LimitType::Token { amount } else { 0 };
+        self.gauge.held = self.gauge.held.saturating_add(hold);
+        self.add(amount, moment);
+    }
+
+    #[inline]
+    fn add(&mut self, amount: u64, moment: &Moment) {
+        self.gauge.add(amount);
+        match &mut self.form {
+            Form::Ring(ring) if amount > 0 => ring.charge(&mut self.gauge, amount, moment.place(ring.span)),
+            Form::Vacant | Form::Ring(_) => {}
+            Form::Day(day) => day.touched = true,
+            Form::Log(log) => log.push(&mut self.gauge, moment.mono_ns),
+        }
+    }
+
+    /// Replaces what an admitted call took with what it used.
+    #[inline]
+    pub(crate) fn end(&mut self, kind: LimitType, ending: &Ending, moment: &Moment) {
+        self.inflight = self.inflight.saturating_sub(1);
+        match kind {
+            LimitType::Request if ending.requests == 0 => self.give_request_back(ending, moment),
+            LimitType::Request => {}
+            LimitType::Token => self.settle_tokens(ending, moment),
+        }
+    }
+
+    fn give_request_back(&mut self, ending: &Ending, moment: &Moment) {
+        self.advance(moment);
+        let gauge = &mut self.gauge;
+        match &mut self.form {
+            Form::Vacant => {}
+            Form::Day(_) => DayCounter::give_request_back(gauge, ending.charged.day),
+            Form::Log(log) => log.give_back(gauge, ending.charged.mono_ns),
+            Form::Ring(ring) => ring.refund(gauge, 1, ending.charged.place(ring.span).slot),
+        }
+    }
+
+    /// A surplus goes back to the slot that took it, or nowhere if that has left; overage is charged now, in full, past
+    /// the threshold if need be.
+    #[inline]
+    fn settle_tokens(&mut self, ending: &Ending, moment: &Moment) {
+        self.advance(moment);
+        let &Ending { held, tokens, .. } = ending;
+        match &mut self.form {
+            // Tokens are never logged.
+            Form::Vacant | Form::Log(_) => {}
+            Form::Day(day) => day.settle(&mut self.gauge, held, tokens),
+            Form::Ring(ring) => {
+                self.gauge.held = self.gauge.held.saturating_sub(held);
+                match held.checked_sub(tokens) {
+                    Some(0) => {}
+                    Some(surplus) => {
+                        ring.refund(&mut self.gauge, surplus, ending.charged.place(ring.span).slot);
+                    }
+                    None => self.add(tokens.saturating_sub(held), moment),
+                }
+            }
+        }
+    }
+}
+
+/// Keeping.
+impl Counter {
+    /// Brings the counter up to date and shows what it holds: used, pending, touched.
+    pub(crate) fn read(&mut self, moment: &Moment) -> (u64, u64, bool) {
+        self.advance(moment);
+        match &self.form {
+            Form::Day(day) => (self.gauge.without_holds(), self.gauge.held, day.touched),
+            Form::Vacant | Form::Log(_) | Form::Ring(_) => (self.gauge.level, 0, self.gauge.level > 0),
+        }
+    }
+
+    /// Whether giving the counter back would forget nothing. That a DAY counter has been touched is worth remembering:
+    /// people are shown 0 instead of nothing.
+    pub(crate) fn is_idle(&mut self, moment: &Moment) -> bool {
+        self.advance(moment);
+        let touched = matches!(&self.form, Form::Day(day) if day.touched);
+        self.inflight == 0 && self.gauge.level == 0 && !touched
+    }
+
+    /// Whether no reservation will come back to this counter.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.inflight == 0
+    }
+
+    /// Begins as `fresh`, in a vacant entry.
+    pub(crate) fn renew(&mut self, fresh: &mut Self) {
+        std::mem::swap(&mut self.gauge, &mut fresh.gauge);
+        std::mem::swap(&mut self.form, &mut fresh.form);
+    }
+
+    /// Ends this counter. What is left of it is for the caller to drop, away from the lock.
+    pub(crate) fn vacate(&mut self) -> Self {
+        let mut left = Self::default();
+        self.renew(&mut left);
+        self.expel_paths();
+        left
+    }
+
+    /// Makes every path that is bound to this counter stale.
+    pub(crate) fn expel_paths(&mut self) {
+        self.tag = self.tag.wrapping_add(1);
+    }
+
+    /// Takes the form of `fresh` if a threshold asks for the other one: a log becomes a ring keeping its times, a ring
+    /// becomes a log only when it is empty, because it no longer knows its times. What is not needed ends in `fresh`.
+    pub(crate) fn reshape(&mut self, fresh: &mut Self, moment: &Moment) {
+        self.advance(moment);
+        match (&self.form, &mut fresh.form) {
+            (Form::Log(log), Form::Ring(ring)) => log.pour_into(ring, &mut fresh.gauge),
+            (Form::Ring(_), Form::Log(_)) if self.gauge.level == 0 => {}
+            _ => return,
+        }
+        self.renew(fresh);
+        self.expel_paths();
+    }
+
+    /// The wall clock was set back to `present`.
+    pub(crate) fn set_back(&mut self, present: Day) {
+        if let Form::Day(_) = self.form {
+            DayCounter::set_back(&mut self.gauge, present);
+        }
+    }
+}

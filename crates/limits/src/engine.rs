@@ -1,0 +1,113 @@
+//! The engine: a tree of counters for each root, and everything that can be asked of them.
+
+use std::sync::{Arc, Mutex};
+
+use domain::{GroupId, Now, Version};
+use foldhash::{HashMap, HashMapExt};
+
+use crate::admission::{self, Decision, Need};
+use crate::path::{CounterKey, Path, PathSpec};
+use crate::settlement::{self, Reservation};
+use crate::tree::{Tree, lock};
+
+/// Counters of all trees of this node. One per process, shared by reference.
+///
+/// A path is bound once per configuration and then asked about call after call: [`reserve`](Self::reserve), and one of
+/// [`settle`](Self::settle), [`release`](Self::release) and [`cancel`](Self::cancel). These lock the path's own tree
+/// and nothing else.
+#[derive(Debug)]
+pub struct Engine {
+    /// A tree stays once it is known: its epoch must outlive every path that could be bound to an older one.
+    trees: Mutex<HashMap<GroupId, Arc<Tree>>>,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self { trees: Mutex::new(HashMap::new()) }
+    }
+}
+
+/// What a counter holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// Charged in the present window. A rolling counter's includes its unsettled holds, a DAY counter's does not.
+    pub used: u64,
+    /// Held by unsettled calls; 0 for rolling counters.
+    pub pending: u64,
+    /// DAY: whether a call has ever been charged, or the counter opened with use. Rolling: whether anything is used.
+    pub touched: bool,
+}
+
+/// For each call.
+impl Engine {
+    /// Checks every limit of the path and then charges all of them, or none.
+    pub fn reserve(&self, path: &Arc<Path>, need: Need, now: Now) -> Decision {
+        admission::reserve(path, need, now)
+    }
+
+    /// The call is over and used `tokens`: what it held beyond that goes back, what it used beyond that is owed.
+    pub fn settle(&self, reservation: Reservation, tokens: u64, now: Now) {
+        settlement::settle(reservation, tokens, now);
+    }
+
+    /// The call is over and nothing was generated: tokens go back, the request stays charged.
+    pub fn release(&self, reservation: Reservation, now: Now) {
+        settlement::settle(reservation, 0, now);
+    }
+
+    /// We refused the call after it was admitted: everything goes back, the request too.
+    pub fn cancel(&self, reservation: Reservation, now: Now) {
+        settlement::cancel(reservation, now);
+    }
+}
+
+/// For each configuration, each minute, and people.
+impl Engine {
+    /// An engine that knows no tree.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Binds limits to their counters; those that are not there are opened. A path older than what was last published
+    /// is bound too, and is stale when it is asked about.
+    #[must_use]
+    pub fn bind(&self, spec: PathSpec, now: Now) -> Arc<Path> {
+        let tree = self.tree(spec.root);
+        Arc::new(tree.bind(spec, now))
+    }
+
+    /// From now on, paths of this root bound at an epoch before `epoch` are stale.
+    pub fn publish(&self, root: GroupId, epoch: Version) {
+        self.tree(root).publish(epoch);
+    }
+
+    /// What a counter holds now; `None` if it is not open.
+    #[must_use]
+    pub fn peek(&self, root: GroupId, key: &CounterKey, now: Now) -> Option<Reading> {
+        let tree = lock(&self.trees).get(&root).map(Arc::clone)?;
+        let (used, pending, touched) = tree.read(key, now)?;
+        Some(Reading { used, pending, touched })
+    }
+
+    /// Gives back counters that hold nothing and that no call holds. Returns how many. Call it every minute.
+    pub fn sweep(&self, now: Now) -> usize {
+        self.all_trees().iter().map(|tree| tree.sweep(now)).sum()
+    }
+
+    /// The wall clock was set back past what is tolerated: from now on it reads `wall_ms`. What was used on days that
+    /// lie in the future now is kept and counts for the present day.
+    pub fn lower_wall(&self, wall_ms: u64) {
+        self.all_trees().iter().for_each(|tree| tree.lower_wall(wall_ms));
+    }
+
+    /// The tree of a root. An unknown one is created, also by [`publish`](Self::publish): a path that is bound later from
+    /// an older snapshot must find the epoch there.
+    fn tree(&self, root: GroupId) -> Arc<Tree> {
+        Arc::clone(lock(&self.trees).entry(root).or_default())
+    }
+
+    fn all_trees(&self) -> Vec<Arc<Tree>> {
+        lock(&self.trees).values().map(Arc::clone).collect()
+    }
+}

@@ -1,0 +1,114 @@
+//! Which counter has which entry of the slab: what binding, reading and sweeping need, and no call ever touches.
+
+use std::collections::hash_map::Entry;
+
+use domain::{Day, LimitType, Unit, Version};
+use foldhash::{HashMap, HashMapExt};
+
+use crate::counter::Counter;
+use crate::path::{CounterKey, PathLimit};
+
+/// Names and entries of a tree's counters.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    named: HashMap<CounterKey, Named>,
+    /// Unlinked counters whose reservations have not all settled.
+    retired: Vec<u32>,
+    free: Vec<u32>,
+    len: u32,
+}
+
+#[derive(Debug)]
+struct Named {
+    at: u32,
+    /// The latest epoch of a path that was bound to it: up to there, the limit is known to have stood without a break.
+    seen: Version,
+}
+
+/// Whether a counter can still be found by its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Station {
+    Named,
+    Retired,
+}
+
+/// What binding one limit asks of the slab.
+#[derive(Debug)]
+pub(crate) enum Work {
+    /// The counter is there.
+    Keep { at: u32 },
+    /// A counter has to be opened in a vacant entry. If it takes over the key of another, that one retires.
+    Open { at: u32, fresh: Counter, retires: Option<u32> },
+    /// The counter is there and may have to change its form.
+    Reshape { at: u32, fresh: Counter },
+}
+
+impl Default for Directory {
+    fn default() -> Self {
+        Self { named: HashMap::new(), retired: Vec::new(), free: Vec::new(), len: 0 }
+    }
+}
+
+impl Directory {
+    /// Finds the counter of a limit or names a new one. Allocates what the slab will need.
+    ///
+    /// A DAY counter that is there is kept only if the limit has stood since the last time it was bound. A limit that
+    /// came back after a gap opens a new one, so that it neither forgets what was used in the gap nor receives what
+    /// settles on a path from before it.
+    pub(crate) fn bind(&mut self, limit: &PathLimit, epoch: Version, day: Day) -> Work {
+        let Self { named, retired, free, len } = self;
+        let mut vacant = || {
+            free.pop().unwrap_or_else(|| {
+                let at = *len;
+                *len = len.saturating_add(1);
+                at
+            })
+        };
+        let fresh = || Counter::open(limit, day);
+        match named.entry(limit.counter.clone()) {
+            Entry::Vacant(entry) => {
+                let at = entry.insert(Named { at: vacant(), seen: epoch }).at;
+                Work::Open { at, fresh: fresh(), retires: None }
+            }
+            Entry::Occupied(mut entry) => {
+                let known = entry.get_mut();
+                let stood = limit.since <= known.seen;
+                known.seen = known.seen.max(epoch);
+                match (limit.counter.unit, limit.counter.kind) {
+                    (Unit::Day, _) if stood => Work::Keep { at: known.at },
+                    (Unit::Day, _) => {
+                        let old = std::mem::replace(&mut known.at, vacant());
+                        retired.push(old);
+                        Work::Open { at: known.at, fresh: fresh(), retires: Some(old) }
+                    }
+                    (_, LimitType::Request) => Work::Reshape { at: known.at, fresh: fresh() },
+                    (_, LimitType::Token) => Work::Keep { at: known.at },
+                }
+            }
+        }
+    }
+
+    pub(crate) fn find(&self, key: &CounterKey) -> Option<u32> {
+        self.named.get(key).map(|named| named.at)
+    }
+
+    /// Entries ever given out.
+    pub(crate) fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// Gives back every entry of which `vacate` says that it is vacant now. Returns how many.
+    pub(crate) fn sweep(&mut self, mut vacate: impl FnMut(u32, Station) -> bool) -> usize {
+        let before = self.free.len();
+        let mut stays = |at: u32, station: Station| {
+            let vacant = vacate(at, station);
+            if vacant {
+                self.free.push(at);
+            }
+            !vacant
+        };
+        self.named.retain(|_, named| stays(named.at, Station::Named));
+        self.retired.retain(|at| stays(*at, Station::Retired));
+        self.free.len().saturating_sub(before)
+    }
+}

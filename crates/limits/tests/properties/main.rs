@@ -1,0 +1,361 @@
+//! Properties of the engine over random traces, against an oracle that keeps every charge.
+//!
+//! Each test says which promises it proves. `PROPTEST_CASES` scales all of them.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod oracle;
+mod trace;
+
+use domain::{LimitType, Now, THRESHOLD_MAX, Unit};
+use limits::{CounterKey, Need, Standing, Verdict};
+use proptest::prelude::*;
+
+use crate::oracle::Oracle;
+use crate::trace::{Declared, Outcome, Step, World, amount, limits, need, steps};
+
+proptest! {
+    /// 1 strict cap, 8 overage in full, 9 refunds only where charged, 17 one day per charge, 18 a reset keeps pending:
+    /// after every step every counter shows what the oracle's log shows, and no admission passes a cap in it.
+    #[test]
+    fn counters_follow_the_log_and_no_window_passes_its_cap(limits in limits(), steps in steps()) {
+        let mut follower = Follower::new(&limits);
+        for step in &steps {
+            follower.step(step)?;
+        }
+    }
+
+    /// 4 conservation: when every call has ended nothing is pending, and 10: a root's day is the sum of its subtree's.
+    #[test]
+    fn after_quiescence_nothing_is_pending_and_an_ancestor_has_the_sum_of_its_subtree(steps in steps()) {
+        let limits: Vec<Declared> = [LimitType::Request, LimitType::Token].into_iter().flat_map(|kind| {
+            (0..4).map(move |owner| Declared { key: day_key(owner, kind), threshold: 1_000 })
+        }).collect();
+        let steps: Vec<Step> = steps.into_iter().filter(|step| !matches!(step, Step::Edit { .. })).collect();
+        let mut world = World::after(&limits, &steps);
+        while !world.held.is_empty() {
+            world.step(&Step::Settle { nth: 0, tokens: 3 });
+        }
+        for kind in [LimitType::Request, LimitType::Token] {
+            let [root, middle, left, right] = [0, 1, 2, 3].map(|owner| world.read(&day_key(owner, kind)));
+            prop_assert_eq!([root.pending, middle.pending, left.pending, right.pending], [0; 4]);
+            prop_assert_eq!(root.used, middle.used);
+            prop_assert!(left.used + right.used <= middle.used);
+        }
+    }
+
+    /// 2 a refusal changes nothing, 3 a grant charges every counter on the path and no other, 14 an edit keeps what is
+    /// used, 16 `remaining` is what is left after the charge, 23 an exhausted counter refuses a call of cost 0.
+    #[test]
+    fn a_grant_charges_the_whole_path_and_a_refusal_or_an_edit_nothing(limits in limits(), steps in steps()) {
+        let mut world = World::new(&limits);
+        for step in &steps {
+            let before = world.read_all();
+            let outcome = world.step(step);
+            let after = world.read_all();
+            match (step, outcome) {
+                (Step::Ask { path, .. }, Outcome::Admitted { tokens, standings }) => {
+                    let on_path = world.on_path(*path);
+                    for (limit, (before, after)) in world.limits.iter().zip(before.iter().zip(&after)) {
+                        let amount = if on_path.contains(limit) { amount(&limit.key, tokens) } else { 0 };
+                        prop_assert_eq!(before.0 + before.1 + amount, after.0 + after.1);
+                        prop_assert!(!on_path.contains(limit) || before.0 + before.1 < limit.threshold);
+                    }
+                    check_standings(&world, &on_path, &standings)?;
+                }
+                (Step::Ask { path, .. }, Outcome::Refused { standings, .. }) => {
+                    prop_assert_eq!(before, after);
+                    check_standings(&world, &world.on_path(*path), &standings)?;
+                }
+                (Step::Edit { .. } | Step::Sweep, _) => prop_assert_eq!(before, after),
+                _ => {}
+            }
+        }
+    }
+
+    /// 5 no counter is negative or wraps: with numbers as large as they come, what is admitted fits, exactly counted.
+    #[test]
+    fn numbers_at_the_edge_saturate(
+        calls in prop::collection::vec((0..u64::MAX, 0..u64::MAX, 0..40_000_000_000_u64), 1..30),
+        unit in prop_oneof![Just(Unit::Minute), Just(Unit::Day)],
+    ) {
+        let key = CounterKey { unit, ..day_key(0, LimitType::Token) };
+        let mut world = World::new(&[Declared { key: key.clone(), threshold: THRESHOLD_MAX }]);
+        let mut charges: Vec<(Now, u128)> = Vec::new();
+        for (asked, used, pause) in calls {
+            world.wait(pause);
+            let need = Need::Declared { prompt: asked >> 3, output: asked >> 2 };
+            let in_window = |at: &Now| match unit {
+                Unit::Day => at.day() == world.now.day(),
+                Unit::Second | Unit::Minute => at.mono_ns + 60_000_000_000 > world.now.mono_ns,
+            };
+            let exact: u128 = charges.iter().filter(|(at, _)| in_window(at)).map(|(_, amount)| amount).sum();
+            if let Outcome::Admitted { tokens, .. } = world.ask(2, need, 0) {
+                prop_assert!(exact + u128::from(tokens.max(1)) <= u128::from(THRESHOLD_MAX));
+                charges.push((world.now, used.into()));
+                world.step(&Step::Settle { nth: 0, tokens: used });
+            }
+        }
+        prop_assert_eq!(world.read(&key).pending, 0);
+    }
+
+    /// 11 a sibling's traffic changes nothing about limits that only the caller has.
+    #[test]
+    fn a_sibling_changes_no_verdict_on_own_limits(limits in limits(), steps in steps()) {
+        let own: Vec<Declared> = limits.into_iter().filter(|limit| limit.key.owner.0 >= 2).collect();
+        let alone = |step: &Step| matches!(step, Step::Wait(_) | Step::Ask { path: 0, .. } | Step::Sweep);
+        let with_sibling = |step: &Step| alone(step) || matches!(step, Step::Ask { path: 1, .. });
+        let verdicts = |keep: &dyn Fn(&Step) -> bool| {
+            let mut world = World::new(&own);
+            let kept = steps.iter().filter(|step| keep(step));
+            let outcomes = kept.map(|step| (matches!(step, Step::Ask { path: 0, .. }), world.step(step)));
+            outcomes.filter_map(|(mine, outcome)| mine.then_some(outcome)).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(verdicts(&alone), verdicts(&with_sibling));
+    }
+
+    /// 12 a limit that is never reached changes no verdict.
+    #[test]
+    fn an_unlimited_group_changes_no_verdict(limits in limits(), steps in steps()) {
+        let steps: Vec<Step> = steps.into_iter().filter_map(without_guesses_and_edits).collect();
+        let without: Vec<Declared> = limits.into_iter().filter(|limit| limit.key.owner.0 != 0).collect();
+        let unlimited = Declared { key: day_key(0, LimitType::Token), threshold: THRESHOLD_MAX };
+        let mut with = without.clone();
+        with.push(unlimited);
+        let verdicts = |limits: &[Declared]| {
+            let mut world = World::new(limits);
+            steps.iter().map(|step| world.step(step)).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(verdicts(&without), verdicts(&with));
+    }
+
+    /// 13 on one state of one representation, a higher threshold never turns a grant into a refusal.
+    #[test]
+    fn a_higher_threshold_never_refuses_what_a_lower_one_grants(
+        limits in limits(),
+        steps in steps(),
+        asked in (0..3_usize, need().prop_map(without_guess)),
+        raised in (0..64_usize, 1..100_u64),
+    ) {
+        let (path, need) = asked;
+        let mut before = World::after(&limits, &steps);
+        let mut after = World::after(&limits, &steps);
+        let nth = raised.0 % after.limits.len();
+        let lower = &after.limits[nth];
+        let higher = lower.threshold + raised.1;
+        let is_log = lower.key.kind == LimitType::Request && lower.threshold <= 64;
+        let threshold = if is_log { higher.min(64) } else { higher };
+        after.step(&Step::Edit { nth, threshold });
+        if let Outcome::Admitted { .. } = before.ask(path, need, 0) {
+            let granted = matches!(after.ask(path, need, 0), Outcome::Admitted { .. });
+            prop_assert!(granted);
+        }
+    }
+
+    /// 15 `Retry-After` is sufficient and tight: in a world that stands still from the refusal on, the same call passes
+    /// then, and one millisecond earlier it does not.
+    #[test]
+    fn the_wait_is_sufficient_and_tight(limits in limits(), steps in steps()) {
+        let mut world = World::new(&limits);
+        for (nth, step) in steps.iter().enumerate() {
+            let outcome = world.step(step);
+            let (Step::Ask { path, need, .. }, Outcome::Refused { verdict, .. }) = (step, outcome) else { continue };
+            let asks_later = |wait: u64| {
+                let mut frozen = World::after(&limits, &steps[..nth]);
+                frozen.wait(wait);
+                frozen.ask(*path, *need, 0)
+            };
+            match verdict {
+                Verdict::NeverFits => {
+                    let Outcome::Refused { verdict: later, .. } = asks_later(200_000_000_000_000) else {
+                        return Err(TestCaseError::fail("what can never fit fits"));
+                    };
+                    prop_assert_eq!(later, Verdict::NeverFits);
+                }
+                Verdict::Wait { hold_may_end: true, .. } => prop_assert!(!world.held.is_empty()),
+                // What is held alone forbids it for ever: there is no such time while nothing settles.
+                Verdict::Wait { .. } if holds_forbid(&world, *path, *need) => {}
+                Verdict::Wait { nanos, .. } => {
+                    let passes = matches!(asks_later(nanos), Outcome::Admitted { .. });
+                    prop_assert!(passes, "{} is not sufficient", nanos);
+                    let early = asks_later(nanos.saturating_sub(1_000_000));
+                    let refused = matches!(early, Outcome::Refused { .. });
+                    prop_assert!(refused, "{} is not tight", nanos);
+                }
+            }
+        }
+    }
+
+    /// 24 the same trace has the same outcomes, and 25: late readings of the clock are part of it.
+    #[test]
+    fn the_same_trace_has_the_same_outcomes(limits in limits(), steps in steps()) {
+        let run = || {
+            let mut world = World::new(&limits);
+            steps.iter().map(|step| world.step(step)).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(run(), run());
+    }
+}
+
+/// A ring refuses at most one slot in S + 1: 98 % of a minute's threshold is usable, and 90 % of a second's.
+#[test]
+fn sustained_use_is_close_to_the_threshold() {
+    for (unit, window_ns, per_cent) in [(Unit::Minute, 60_000_000_000, 98), (Unit::Second, 1_000_000_000, 90)]
+    {
+        let key = CounterKey { unit, ..day_key(0, LimitType::Token) };
+        let threshold = 2_000;
+        let mut world = World::new(&[Declared { key, threshold }]);
+        // Evenly spaced calls, a little more than fit.
+        let spacing = window_ns / threshold * 99 / 100;
+        let (windows, mut admitted) = (20, 0);
+        for _ in 0..windows * window_ns / spacing {
+            world.wait(spacing);
+            let outcome = world.ask(2, Need::Declared { prompt: 1, output: 0 }, 0);
+            admitted += u64::from(matches!(outcome, Outcome::Admitted { .. }));
+        }
+        let usable = threshold * windows;
+        assert!(admitted * 100 >= usable * per_cent, "{unit:?}: {admitted} of {usable}");
+        assert!(admitted <= usable + threshold);
+    }
+}
+
+/// A world and its oracle, compared after every step.
+struct Follower {
+    world: World,
+    oracle: Oracle,
+    in_flight: Vec<Vec<CounterKey>>,
+}
+
+impl Follower {
+    fn new(limits: &[Declared]) -> Self {
+        let mut oracle = Oracle::default();
+        oracle.observe_thresholds(limits);
+        Self { world: World::new(limits), oracle, in_flight: Vec::new() }
+    }
+
+    fn step(&mut self, step: &Step) -> Result<(), TestCaseError> {
+        self.note_ending(step);
+        let outcome = self.world.step(step);
+        self.oracle.observe_thresholds(&self.world.limits);
+        match (step, outcome) {
+            (Step::Ask { path, .. }, Outcome::Admitted { tokens, .. }) => self.admitted(*path, tokens)?,
+            (Step::Ask { path, need, .. }, Outcome::Refused { limit, verdict, .. }) => {
+                self.refused(*path, *need, (limit, verdict))?;
+            }
+            _ => {}
+        }
+        self.compare()
+    }
+
+    fn note_ending(&mut self, step: &Step) {
+        let (nth, used, requests) = match *step {
+            Step::Settle { nth, tokens } => (nth, tokens, 1),
+            Step::Release { nth } => (nth, 0, 1),
+            Step::Cancel { nth } => (nth, 0, 0),
+            Step::Wait(_) | Step::Ask { .. } | Step::Edit { .. } | Step::Sweep => return,
+        };
+        let Some(nth) = nth.checked_rem(self.in_flight.len()) else { return };
+        let path = self.in_flight.remove(nth);
+        let held = &self.world.held[nth];
+        let numbers = (held.reservation.tokens(), used, requests);
+        self.oracle.ended(&path, held.charged, numbers, self.world.now);
+    }
+
+    /// Every limit fits with this call in it.
+    fn admitted(&mut self, path: usize, tokens: u64) -> Result<(), TestCaseError> {
+        let path = self.world.on_path(path);
+        self.oracle.admitted(&path, tokens, self.world.now);
+        self.in_flight.push(path.iter().map(|limit| limit.key.clone()).collect());
+        for limit in path {
+            let level = self.oracle.level(&limit.key, self.world.now);
+            prop_assert!(level.exact + level.pending <= limit.threshold, "{:?} passes its cap", limit);
+        }
+        Ok(())
+    }
+
+    /// The limit that is named does not fit, with the slack of a ring at the most.
+    fn refused(&self, path: usize, need: Need, refusal: (usize, Verdict)) -> Result<(), TestCaseError> {
+        let path = self.world.on_path(path);
+        let binding = &path[refusal.0];
+        let demand = demand(&path, binding, need);
+        let never = path.iter().position(|limit| self::demand(&path, limit, need) > limit.threshold);
+        prop_assert_eq!(never.is_some(), refusal.1 == Verdict::NeverFits);
+        prop_assert!(never.is_none_or(|first| first == refusal.0));
+        let level = self.oracle.level(&binding.key, self.world.now);
+        prop_assert!(level.most + level.pending + demand > binding.threshold, "{:?} fits", binding);
+        Ok(())
+    }
+
+    fn compare(&self) -> Result<(), TestCaseError> {
+        for limit in &self.world.limits {
+            let level = self.oracle.level(&limit.key, self.world.now);
+            let reading = self.world.read(&limit.key);
+            prop_assert_eq!(reading.pending, level.pending);
+            prop_assert!(level.exact <= reading.used, "{:?} counts short: {:?} {:?}", limit, level, reading);
+            prop_assert!(
+                reading.used <= level.most,
+                "{:?} counts too much: {:?} {:?}",
+                limit,
+                level,
+                reading
+            );
+        }
+        Ok(())
+    }
+}
+
+/// 16: what is told is what is left of the caller's own limits.
+fn check_standings(world: &World, path: &[Declared], standings: &[Standing]) -> Result<(), TestCaseError> {
+    let own = path.iter().filter(|limit| limit.key.owner == path[0].key.owner).count();
+    prop_assert!(standings.len() == own || standings.is_empty());
+    for standing in standings {
+        let limit = &path[standing.limit];
+        let reading = world.read(&limit.key);
+        prop_assert_eq!(standing.remaining, limit.threshold.saturating_sub(reading.used + reading.pending));
+        prop_assert_eq!(standing.reset_nanos == 0, reading.used + reading.pending == 0);
+    }
+    Ok(())
+}
+
+/// Whether a day limit has no room beside its holds alone.
+fn holds_forbid(world: &World, path: usize, need: Need) -> bool {
+    let path = world.on_path(path);
+    path.iter().any(|limit| {
+        let pending = world.read(&limit.key).pending;
+        pending > 0 && pending + demand(&path, limit, need) > limit.threshold
+    })
+}
+
+/// What has to fit.
+fn demand(path: &[Declared], limit: &Declared, need: Need) -> u64 {
+    let tokens = path.iter().filter(|limit| limit.key.kind == LimitType::Token);
+    let smallest = tokens.map(|limit| limit.threshold).min().unwrap_or(u64::MAX);
+    let tokens = match need {
+        Need::Declared { prompt, output } => prompt + output,
+        Need::Guessed { prompt, output } => prompt + output.min(smallest.saturating_sub(prompt)),
+        Need::Observed => 0,
+    };
+    amount(&limit.key, tokens).max(1)
+}
+
+/// A guess asks for more where a threshold is higher.
+fn without_guess(need: Need) -> Need {
+    match need {
+        Need::Guessed { prompt, output } => Need::Declared { prompt, output },
+        Need::Declared { .. } | Need::Observed => need,
+    }
+}
+
+fn without_guesses_and_edits(step: Step) -> Option<Step> {
+    match step {
+        Step::Edit { .. } => None,
+        Step::Ask { path, need, lag } => Some(Step::Ask { path, need: without_guess(need), lag }),
+        Step::Wait(_) | Step::Settle { .. } | Step::Release { .. } | Step::Cancel { .. } | Step::Sweep => {
+            Some(step)
+        }
+    }
+}
+
+fn day_key(owner: u64, kind: LimitType) -> CounterKey {
+    CounterKey { owner: domain::GroupId(owner), slug: "acme/chat".parse().unwrap(), kind, unit: Unit::Day }
+}

@@ -1,0 +1,239 @@
+//! What we answer when we do not pass an answer on.
+//!
+//! Each error has two texts: the sentence the client reads, and the cause the operator reads in one log line.
+//! Begins at [`Error::face`], the one place where an error becomes a status and a code.
+
+use http::{HeaderValue, Response, StatusCode, header};
+use wire::{ErrorBody, Malformed};
+
+use crate::body::Body;
+use crate::refusal::Refused;
+use crate::upstream::DialError;
+
+/// Why a call got no answer from a model.
+#[derive(Debug)]
+pub(crate) enum Error {
+    UnknownRoute,
+    WrongMethod,
+    InvalidKey,
+    Malformed(Malformed),
+    Compressed,
+    TooLarge { bytes_max: usize },
+    BodyBroken,
+    NotAllowed { slug: String },
+    NoEndpoint { slug: String },
+    Unsupported { provider: &'static str },
+    Refused(Box<Refused>),
+    LedgerFull,
+    Overloaded,
+    Draining,
+    Upstream(UpstreamFailure),
+}
+
+/// Why an upstream gave no answer that we can pass on. The detail is for the log.
+#[derive(Debug)]
+pub(crate) enum UpstreamFailure {
+    /// No connection.
+    Dial(DialError),
+    /// The connection broke before an answer.
+    Broken(String),
+    /// It answered something that is no answer: a redirect, a compressed body, garbage.
+    Garbage(&'static str),
+    /// It does not take our credential, or we have none.
+    Credentials(&'static str),
+    /// It took too long; the stage is named.
+    Timeout(&'static str),
+}
+
+/// How an error looks to the client.
+pub(crate) struct Face {
+    pub(crate) status: StatusCode,
+    pub(crate) kind: &'static str,
+    pub(crate) code: &'static str,
+    pub(crate) param: Option<&'static str>,
+    pub(crate) message: String,
+}
+
+impl Error {
+    /// Status, type, code and sentence: the only place that decides them.
+    pub(crate) fn face(&self) -> Face {
+        match self {
+            Self::UnknownRoute => bad(
+                StatusCode::NOT_FOUND,
+                "unknown_route",
+                "No such path here; this gateway serves /v1/chat/completions and /v1/models.",
+            ),
+            Self::WrongMethod => bad(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "unknown_route",
+                "This path does not take this method; use POST for completions and GET for models.",
+            ),
+            Self::Malformed(malformed) => malformed_face(malformed),
+            Self::Compressed => bad(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "invalid_request",
+                "Compressed request bodies are not accepted; send the body without a content-encoding.",
+            ),
+            Self::TooLarge { bytes_max } => bad(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "request_too_large",
+                format!("The request body is larger than {bytes_max} bytes; send a smaller one."),
+            ),
+            Self::BodyBroken => bad(
+                StatusCode::BAD_REQUEST,
+                "invalid_request",
+                "The request body broke off before its end; send it again.",
+            ),
+            Self::InvalidKey => face(
+                StatusCode::UNAUTHORIZED,
+                "authentication_error",
+                "invalid_api_key",
+                "The API key is missing, unknown or revoked; send `Authorization: Bearer <key>`.",
+            ),
+            Self::NotAllowed { slug } => face(
+                StatusCode::FORBIDDEN,
+                "permission_error",
+                "model_not_allowed",
+                format!("This key may not call the model `{slug}`; GET /v1/models lists those it may."),
+            ),
+            Self::NoEndpoint { slug } => bad(
+                StatusCode::NOT_FOUND,
+                "model_not_found",
+                format!(
+                    "The model `{slug}` has no endpoint at the moment; ask the operator of this gateway."
+                ),
+            ),
+            Self::Unsupported { provider } => bad(
+                StatusCode::BAD_REQUEST,
+                "unsupported_for_target",
+                format!(
+                    "This model is served by {provider}, which this path cannot reach; use another model."
+                ),
+            ),
+            Self::Refused(refused) => refused.face(),
+            Self::LedgerFull => unable(
+                "store_unavailable",
+                "The gateway cannot record calls at the moment and so admits none; try again shortly.",
+            ),
+            Self::Overloaded => unable(
+                "overloaded",
+                "The gateway holds as many request bodies as it may; try again in a second.",
+            ),
+            Self::Draining => {
+                unable("draining", "The gateway is shutting down; send the call again, on a new connection.")
+            }
+            Self::Upstream(failure) => failure.face(),
+        }
+    }
+
+    /// The answer, in the dialect of the OpenAI routes.
+    pub(crate) fn render(&self, request_id: &str) -> Response<Body> {
+        let face = self.face();
+        let body = ErrorBody {
+            message: &face.message,
+            kind: face.kind,
+            param: face.param,
+            code: face.code,
+            request_id,
+            limit: self.refused().map(Refused::note),
+            word: self.refused().map(Refused::word),
+        };
+        let mut response = Response::new(Body::from(bytes::Bytes::from(body.to_json())));
+        *response.status_mut() = face.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        match self {
+            Self::Refused(refused) => refused.put_headers(headers),
+            Self::Overloaded | Self::LedgerFull => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            // The rest of an unread body must not be taken for a request; the caller begins anew.
+            Self::InvalidKey
+            | Self::TooLarge { .. }
+            | Self::Compressed
+            | Self::BodyBroken
+            | Self::Draining => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Self::UnknownRoute
+            | Self::WrongMethod
+            | Self::Malformed(_)
+            | Self::NotAllowed { .. }
+            | Self::NoEndpoint { .. }
+            | Self::Unsupported { .. }
+            | Self::Upstream(_) => {}
+        }
+        response
+    }
+
+    /// What the operator reads; nothing of the request's content.
+    pub(crate) fn cause(&self) -> Option<String> {
+        if let Self::Upstream(failure) = self { Some(failure.cause()) } else { None }
+    }
+
+    fn refused(&self) -> Option<&Refused> {
+        if let Self::Refused(refused) = self { Some(refused) } else { None }
+    }
+}
+
+fn face(status: StatusCode, kind: &'static str, code: &'static str, message: impl Into<String>) -> Face {
+    Face { status, kind, code, param: None, message: message.into() }
+}
+
+fn bad(status: StatusCode, code: &'static str, message: impl Into<String>) -> Face {
+    face(status, "invalid_request_error", code, message)
+}
+
+/// The gateway itself cannot, for now.
+fn unable(code: &'static str, message: &str) -> Face {
+    face(StatusCode::SERVICE_UNAVAILABLE, "server_error", code, message)
+}
+
+fn malformed_face(malformed: &Malformed) -> Face {
+    let (code, param) = match malformed {
+        Malformed::InvalidJson(_) => ("invalid_json", None),
+        Malformed::MissingModel => ("missing_model", Some("model")),
+        Malformed::InvalidRequest { param, .. } => ("invalid_request", Some(*param)),
+    };
+    let message = malformed.to_string();
+    Face { status: StatusCode::BAD_REQUEST, kind: "invalid_request_error", code, param, message }
+}
+
+impl UpstreamFailure {
+    fn face(&self) -> Face {
+        let (status, code, message) = match self {
+            Self::Dial(_) | Self::Broken(_) | Self::Garbage(_) => (
+                StatusCode::BAD_GATEWAY,
+                "upstream_unavailable",
+                "The model server could not be reached or gave no usable answer; try again.",
+            ),
+            Self::Credentials(_) => (
+                StatusCode::BAD_GATEWAY,
+                "upstream_refused_credentials",
+                "The model server did not accept the gateway's credential; ask the operator of this gateway.",
+            ),
+            Self::Timeout(_) => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "upstream_timeout",
+                "The model server took too long; try again, or ask for a shorter answer.",
+            ),
+        };
+        face(status, "api_error", code, message)
+    }
+
+    pub(crate) fn cause(&self) -> String {
+        match self {
+            Self::Dial(error) => error.to_string(),
+            Self::Broken(cause) => format!("the connection broke: {cause}"),
+            Self::Garbage(what) => format!("no usable answer: {what}"),
+            Self::Credentials(what) => format!("credential: {what}"),
+            Self::Timeout(stage) => format!("timeout: {stage}"),
+        }
+    }
+}
+
+impl From<UpstreamFailure> for Error {
+    fn from(failure: UpstreamFailure) -> Self {
+        Self::Upstream(failure)
+    }
+}

@@ -1,0 +1,192 @@
+//! Forwarding an admitted call, and what comes of it.
+//!
+//! A streamed call belongs to its caller: when the caller leaves, the upstream call is dropped at once. A whole
+//! answer is read to its end even so, for its usage, within `drain_timeout`: leaving early is no discount.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use domain::Outcome;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
+use http_body_util::Full;
+use wire::ChatCall;
+
+use crate::admit::{Admitted, Ending};
+use crate::body::Body;
+use crate::error::{Error, UpstreamFailure};
+use crate::rate_headers::RateHeaders;
+use crate::reply;
+use crate::route::Route;
+use crate::target::Destination;
+use crate::upstream::{SendError, UpstreamBody};
+use crate::worker::{Shared, Worker};
+
+/// The request headers that go upstream as they came, beside `openai-*`.
+const PASSED: [HeaderName; 6] = [
+    header::CONTENT_TYPE,
+    header::ACCEPT,
+    header::USER_AGENT,
+    HeaderName::from_static("x-session-affinity"),
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+];
+
+/// How the caller wants its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    Whole,
+    /// And whether the caller asked for the usage chunk itself.
+    Streamed(wire::UsageChunk),
+}
+
+/// Everything that goes upstream.
+#[derive(Debug)]
+pub(crate) struct Outbound {
+    destination: Arc<Destination>,
+    headers: HeaderMap,
+    body: Bytes,
+    delivery: Delivery,
+}
+
+impl Outbound {
+    pub(crate) fn new(call: &ChatCall<'_>, body: &Bytes, from_caller: &HeaderMap, route: &Route) -> Self {
+        let delivery = match (call.stream(), call.wants_usage()) {
+            (false, _) => Delivery::Whole,
+            (true, true) => Delivery::Streamed(wire::UsageChunk::Forward),
+            (true, false) => Delivery::Streamed(wire::UsageChunk::Withhold),
+        };
+        let destination = Arc::clone(&route.destination);
+        Self {
+            headers: upstream_headers(from_caller, &destination),
+            body: call.upstream_body(body, destination.model.as_deref()),
+            destination,
+            delivery,
+        }
+    }
+
+    fn request(&self) -> Result<Request<Full<Bytes>>, Error> {
+        let request = Request::builder().method(Method::POST).uri(&*self.destination.chat_path);
+        let request = request.body(Full::new(self.body.clone()));
+        let mut request = request.map_err(|_| UpstreamFailure::Garbage("the endpoint's URL is no URL"))?;
+        *request.headers_mut() = self.headers.clone();
+        Ok(request)
+    }
+}
+
+fn upstream_headers(from_caller: &HeaderMap, destination: &Destination) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(8);
+    headers.insert(header::HOST, destination.authority.clone());
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    for (name, value) in from_caller {
+        let ours = matches!(name.as_str(), "openai-organization" | "openai-project");
+        if PASSED.contains(name) || (name.as_str().starts_with("openai-") && !ours) {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+    if let Some(authorization) = &destination.authorization {
+        headers.insert(header::AUTHORIZATION, authorization.clone());
+    }
+    headers
+}
+
+/// Sends an admitted call upstream and answers its caller.
+pub(crate) async fn forward(
+    worker: &Arc<Worker>,
+    admitted: Box<Admitted>,
+    outbound: Outbound,
+    rates: RateHeaders,
+) -> Result<Response<Body>, Error> {
+    let shared = Arc::clone(admitted.shared());
+    let delivery = outbound.delivery;
+    let exchange = exchange(Arc::clone(worker), admitted, outbound, rates);
+    match delivery {
+        Delivery::Streamed(_) => exchange.await,
+        Delivery::Whole => UntilSettled { exchange: Some(Box::pin(exchange)), shared }.await,
+    }
+}
+
+/// One exchange with the upstream, from the request to an answer for the caller. Every way out settles.
+async fn exchange(
+    worker: Arc<Worker>,
+    mut admitted: Box<Admitted>,
+    outbound: Outbound,
+    rates: RateHeaders,
+) -> Result<Response<Body>, Error> {
+    let request = match outbound.request() {
+        Ok(request) => request,
+        Err(error) => {
+            admitted.settle(Ending::unused(Outcome::NotReached, None));
+            return Err(error);
+        }
+    };
+    let usage_if_left = match outbound.delivery {
+        Delivery::Whole => admitted.in_full(),
+        Delivery::Streamed(_) => admitted.counted(0),
+    };
+    admitted.if_dropped(Ending { usage: usage_if_left, outcome: Outcome::ClientGone, status: None });
+    let timeouts = admitted.shared().settings.upstream.timeouts;
+    let sent = worker.upstream.send(&outbound.destination.origin, request);
+    let answer = match tokio::time::timeout(timeouts.first_byte, sent).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(failure)) => return Err(not_answered(admitted, failure)),
+        Err(_) => {
+            let usage = admitted.counted(0);
+            admitted.settle(Ending { usage, outcome: Outcome::UpstreamTimeout, status: None });
+            return Err(UpstreamFailure::Timeout("no answer within upstream.first_byte_timeout").into());
+        }
+    };
+    admitted.mark_first_byte();
+    let mut response = reply::reply(admitted, answer, outbound.delivery).await?;
+    rates.put(response.headers_mut());
+    Ok(response)
+}
+
+/// Refused connections and breaks before an answer: nothing was generated as far as anyone can tell.
+fn not_answered(admitted: Box<Admitted>, failure: SendError) -> Error {
+    admitted.settle(Ending::unused(Outcome::NotReached, None));
+    let failure = match failure {
+        SendError::Dial(error) => UpstreamFailure::Dial(error),
+        SendError::Broken(error) => UpstreamFailure::Broken(error.to_string()),
+    };
+    failure.into()
+}
+
+type Exchange = Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>;
+
+/// An exchange that outlives its caller: if it is dropped before its end, it is read on by a task of its own.
+struct UntilSettled {
+    exchange: Option<Exchange>,
+    shared: Arc<Shared>,
+}
+
+impl Future for UntilSettled {
+    type Output = Result<Response<Body>, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(exchange) = &mut self.exchange else { return Poll::Pending };
+        let answer = std::task::ready!(exchange.as_mut().poll(cx));
+        self.exchange = None;
+        Poll::Ready(answer)
+    }
+}
+
+impl Drop for UntilSettled {
+    fn drop(&mut self) {
+        let Some(exchange) = self.exchange.take() else { return };
+        // Without a free place the exchange is dropped here, which settles it at its hold.
+        let Ok(place) = Arc::clone(&self.shared.drains).try_acquire_owned() else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let limit: Duration = self.shared.settings.drain_timeout;
+        runtime.spawn(async move {
+            let _ = tokio::time::timeout(limit, exchange).await;
+            drop(place);
+        });
+    }
+}
+
+/// An upstream's answer, its header read.
+pub(crate) type Answer = Response<UpstreamBody>;

@@ -1,0 +1,151 @@
+//! A stream on its way to the caller: passed on as it comes, watched for its usage, settled once.
+//!
+//! It is settled before its last piece goes out, so that a caller who has seen the end finds it counted. Dropped
+//! before, it settles with what was seen: reported usage if there was any, else the prompt and the deltas passed on.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use domain::{Outcome, Usage};
+use tokio::time::{Instant, Sleep};
+use wire::{ChatStream, ErrorBody, UsageChunk};
+
+use crate::admit::{Admitted, Ending};
+use crate::error::{Error, UpstreamFailure};
+use crate::upstream::UpstreamBody;
+
+/// A streamed answer.
+#[derive(Debug)]
+pub(crate) struct MeteredStream {
+    admitted: Option<Box<Admitted>>,
+    upstream: Option<UpstreamBody>,
+    events: ChatStream,
+    status: u16,
+    /// Until the next piece must have come.
+    idle: Pin<Box<Sleep>>,
+    /// Until everything must have come.
+    deadline: Instant,
+    request_id: String,
+}
+
+impl MeteredStream {
+    pub(crate) fn new(
+        admitted: Box<Admitted>,
+        upstream: UpstreamBody,
+        chunk: UsageChunk,
+        status: u16,
+    ) -> Self {
+        let timeouts = admitted.shared().settings.upstream.timeouts;
+        let now = Instant::now();
+        Self {
+            events: ChatStream::new(admitted.facts().slug.as_str(), chunk),
+            request_id: admitted.facts().request_id.to_string(),
+            upstream: Some(upstream),
+            idle: Box::pin(tokio::time::sleep_until(now + timeouts.idle)),
+            deadline: now + timeouts.total,
+            status,
+            admitted: Some(admitted),
+        }
+    }
+
+    /// The next piece for the caller; `None` when the stream has ended.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        loop {
+            let Some(upstream) = &mut self.upstream else { return Poll::Ready(None) };
+            let piece = match upstream.poll_data(cx) {
+                Poll::Ready(piece) => piece,
+                Poll::Pending => {
+                    std::task::ready!(self.idle.as_mut().poll(cx));
+                    let stage = "no data within upstream.idle_timeout or upstream.total_timeout";
+                    return Poll::Ready(
+                        self.broken(Outcome::UpstreamTimeout, UpstreamFailure::Timeout(stage)),
+                    );
+                }
+            };
+            self.await_next_piece();
+            let out = match piece {
+                Some(Ok(data)) => self.pass(&data),
+                Some(Err(error)) => {
+                    self.broken(Outcome::UpstreamError, UpstreamFailure::Broken(error.to_string()))
+                }
+                None => self.complete(),
+            };
+            // Nothing to pass on yet (part of an event, a withheld chunk): look at what comes next.
+            if out.as_ref().is_none_or(|bytes| !bytes.is_empty()) {
+                return Poll::Ready(out);
+            }
+        }
+    }
+
+    fn await_next_piece(&mut self) {
+        if let Some(admitted) = &self.admitted {
+            let next = Instant::now() + admitted.shared().settings.upstream.timeouts.idle;
+            self.idle.as_mut().reset(next.min(self.deadline));
+        }
+    }
+
+    fn pass(&mut self, data: &Bytes) -> Option<Bytes> {
+        match self.events.feed(data) {
+            Ok(out) => {
+                if self.events.done() {
+                    self.settle(Outcome::Completed);
+                }
+                Some(out)
+            }
+            Err(_) => {
+                self.broken(Outcome::UpstreamError, UpstreamFailure::Garbage("an event without an end"))
+            }
+        }
+    }
+
+    fn complete(&mut self) -> Option<Bytes> {
+        self.upstream = None;
+        let rest = self.events.finish();
+        let outcome = if self.events.failed() { Outcome::UpstreamError } else { Outcome::Completed };
+        self.settle(outcome);
+        if rest.is_empty() { None } else { Some(rest) }
+    }
+
+    /// A stream has begun with 200, so its failure can only be told inside it.
+    fn broken(&mut self, outcome: Outcome, failure: UpstreamFailure) -> Option<Bytes> {
+        self.upstream = None;
+        if self.admitted.is_some() {
+            tracing::warn!(request_id = self.request_id, cause = failure.cause(), "stream broke off");
+        }
+        self.settle(outcome);
+        let error = Error::from(failure);
+        let face = error.face();
+        let body = ErrorBody {
+            message: &face.message,
+            kind: face.kind,
+            param: face.param,
+            code: face.code,
+            request_id: &self.request_id,
+            limit: None,
+            word: None,
+        };
+        Some(body.to_stream_event())
+    }
+
+    fn settle(&mut self, outcome: Outcome) {
+        let Some(admitted) = self.admitted.take() else { return };
+        let usage = self.used(&admitted);
+        admitted.settle(Ending { usage, outcome, status: Some(self.status) });
+    }
+
+    fn used(&self, admitted: &Admitted) -> Usage {
+        self.events.usage().unwrap_or_else(|| admitted.counted(self.events.output_guess()))
+    }
+}
+
+impl Drop for MeteredStream {
+    fn drop(&mut self) {
+        let Some(mut admitted) = self.admitted.take() else { return };
+        let usage = self.used(&admitted);
+        let status = Some(self.status);
+        admitted.if_dropped(Ending { usage, outcome: Outcome::ClientGone, status });
+        // Dropped here: it knows whether the caller left or the gateway is stopping.
+    }
+}

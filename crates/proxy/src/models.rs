@@ -1,0 +1,48 @@
+//! `GET /v1/models`: the slugs a key's group may call and that have an endpoint. Answered by us.
+
+use bytes::Bytes;
+use domain::{Endpoint, Snapshot};
+use http::{HeaderValue, Response, header};
+use serde_json::{Value, json};
+
+use crate::authenticate::Caller;
+use crate::body::Body;
+use crate::error::Error;
+
+/// Every model the caller can reach now.
+pub(crate) fn list(snapshot: &Snapshot, caller: &Caller) -> Response<Body> {
+    let reachable =
+        caller.group.models.iter().filter_map(|model| endpoint(snapshot, caller, model.slug.as_str()));
+    let data: Vec<Value> = reachable.map(render).collect();
+    answer(&json!({ "object": "list", "data": data }))
+}
+
+/// One model, if the caller can reach it. The slash of the slug comes raw or as `%2F`.
+pub(crate) fn get(snapshot: &Snapshot, caller: &Caller, slug: &str) -> Result<Response<Body>, Error> {
+    let slug = slug.replace("%2F", "/").replace("%2f", "/");
+    match endpoint(snapshot, caller, &slug) {
+        Some(endpoint) => Ok(answer(&render(endpoint))),
+        None => Err(Error::NoEndpoint { slug: slug.chars().filter(|c| !c.is_control()).take(255).collect() }),
+    }
+}
+
+fn endpoint<'a>(snapshot: &'a Snapshot, caller: &Caller, slug: &str) -> Option<&'a Endpoint> {
+    let granted = caller.group.model(slug)?;
+    let endpoint = snapshot.endpoint_by_slug(&granted.slug)?;
+    (endpoint.workspace == caller.group.workspace).then_some(&**endpoint)
+}
+
+fn render(endpoint: &Endpoint) -> Value {
+    json!({
+        "id": endpoint.slug,
+        "object": "model",
+        "created": endpoint.created_s,
+        "owned_by": endpoint.slug.prefix(),
+    })
+}
+
+fn answer(value: &Value) -> Response<Body> {
+    let mut response = Response::new(Body::from(Bytes::from(value.to_string())));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,94 @@
+//! Compiled paths, remembered: which limits a call by a group for a slug must fit.
+//!
+//! A path is compiled at its first use in a configuration version. Whether it is still the right one is the engine's
+//! to say: it answers `Stale` when the tree was edited since, and then the path is compiled anew.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use domain::{
+    BindingLimit, Day, Enforcement, Group, GroupId, LimitType, Now, Slug, Snapshot, Unit, binding_limits,
+};
+use limits::{CounterKey, CounterScope, Engine, Path, PathLimit, PathSpec};
+use storage::{Store, UseScope};
+
+/// Groups whose paths one worker remembers; past this it forgets all and begins anew.
+const GROUPS_MAX: usize = 100_000;
+
+/// A path, and the groups it runs through.
+#[derive(Debug, Clone)]
+pub(crate) struct Lane {
+    pub(crate) slug: Slug,
+    pub(crate) path: Arc<Path>,
+    /// The calling group first, the root last.
+    pub(crate) groups: Arc<[GroupId]>,
+}
+
+/// The paths one worker has compiled.
+#[derive(Debug, Default)]
+pub(crate) struct Paths(Mutex<HashMap<GroupId, Vec<Lane>, foldhash::fast::RandomState>>);
+
+impl Paths {
+    /// The remembered lane of a group and slug.
+    pub(crate) fn get(&self, group: GroupId, slug: &str) -> Option<Lane> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&group)?.iter().find(|lane| lane.slug.as_str() == slug).cloned()
+    }
+
+    /// Remembers a lane in place of an older one.
+    pub(crate) fn put(&self, group: GroupId, lane: Lane) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= GROUPS_MAX && !known.contains_key(&group) {
+            known.clear();
+        }
+        let lanes = known.entry(group).or_default();
+        lanes.retain(|other| other.slug != lane.slug);
+        lanes.push(lane);
+    }
+}
+
+/// Compiles the path of a group and slug from the configuration and binds it to its counters.
+pub(crate) fn compile(
+    engine: &Engine,
+    store: &Store,
+    snapshot: &Snapshot,
+    (group, slug): (&Arc<Group>, &Slug),
+    now: Now,
+) -> Lane {
+    let path_limit = |binding: BindingLimit| PathLimit {
+        counter: CounterKey {
+            owner: binding.owner,
+            slug: slug.clone(),
+            kind: binding.limit.kind,
+            unit: binding.limit.unit,
+        },
+        threshold: binding.limit.threshold,
+        source: binding.source,
+        scope: if binding.owner == group.id { CounterScope::Group } else { CounterScope::Ancestor },
+        since: binding.limit.since,
+        opening: opening(store, group.enforcement, &binding, slug, now.day()),
+    };
+    let spec = PathSpec {
+        root: group.root,
+        epoch: snapshot.tree_epoch(group.root),
+        limits: binding_limits(snapshot, group, slug.as_str()).into_iter().map(path_limit).collect(),
+    };
+    let groups = snapshot.lineage(group).map(|group| group.id).collect();
+    Lane { slug: slug.clone(), path: engine.bind(spec, now), groups }
+}
+
+/// What a DAY counter begins with if it has to be opened now: what its owner has used today, says the ledger.
+fn opening(store: &Store, mode: Enforcement, binding: &BindingLimit, slug: &Slug, day: Day) -> u64 {
+    if binding.limit.unit != Unit::Day {
+        return 0;
+    }
+    let scope = match mode {
+        Enforcement::Independent => UseScope::Own,
+        Enforcement::Cascading => UseScope::Subtree,
+    };
+    let used = store.used_today(binding.owner, scope, slug, day);
+    match binding.limit.kind {
+        LimitType::Request => used.requests,
+        LimitType::Token => used.tokens,
+    }
+}

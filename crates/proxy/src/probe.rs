@@ -1,0 +1,97 @@
+//! One call to a target, charged to nobody: does the endpoint answer?
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use domain::{Endpoint, Usage};
+use http::{HeaderMap, HeaderValue, Method, Request, header};
+use http_body_util::Full;
+
+use crate::error::{Error, UpstreamFailure};
+use crate::target::{Destination, credential, destination};
+use crate::upstream::{SendError, Upstream};
+use crate::worker::Shared;
+
+/// How long a probe may take in all.
+const PROBE_MAX: Duration = Duration::from_secs(30);
+/// How much of the answer is read.
+const ANSWER_MAX: usize = 1024 * 1024;
+
+/// What a probe found.
+#[derive(Debug, Clone)]
+pub struct Probed {
+    /// Status of the upstream's answer.
+    pub status: Option<u16>,
+    /// What went wrong, in one sentence.
+    pub error: Option<String>,
+    /// Milliseconds until the answer's first byte.
+    pub first_byte_ms: Option<u64>,
+    /// What the upstream says the probe used.
+    pub usage: Option<Usage>,
+}
+
+/// Sends one chat completion with `max_tokens: 1` to the endpoint's target.
+pub async fn probe(shared: &Arc<Shared>, upstream: &Upstream, endpoint: &Arc<Endpoint>) -> Probed {
+    let nothing =
+        |error: String| Probed { status: None, error: Some(error), first_byte_ms: None, usage: None };
+    let snapshot = shared.store.snapshot();
+    let settings = &shared.settings.upstream;
+    let found = credential(endpoint, &snapshot, settings)
+        .and_then(|credential| destination(endpoint, credential, settings));
+    let destination = match found {
+        Ok(destination) => destination,
+        Err(error) => return nothing(explained(&error)),
+    };
+    match tokio::time::timeout(PROBE_MAX, call(shared, upstream, &destination)).await {
+        Ok(Ok(probed)) => probed,
+        Ok(Err(error)) => nothing(explained(&error)),
+        Err(_) => nothing(format!("no answer within {} s", PROBE_MAX.as_secs())),
+    }
+}
+
+async fn call(shared: &Shared, upstream: &Upstream, destination: &Destination) -> Result<Probed, Error> {
+    let before = shared.clock.now();
+    let sent = upstream.send(&destination.origin, request(destination)?).await;
+    let answer = sent.map_err(|failure| match failure {
+        SendError::Dial(error) => UpstreamFailure::Dial(error),
+        SendError::Broken(error) => UpstreamFailure::Broken(error.to_string()),
+    })?;
+    let first_byte_ms = shared.clock.now().mono_ns.saturating_sub(before.mono_ns) / 1_000_000;
+    let status = answer.status();
+    let mut body = answer.into_body();
+    let mut bytes = BytesMut::new();
+    while let Some(Ok(data)) = body.data().await {
+        if bytes.len().saturating_add(data.len()) > ANSWER_MAX {
+            break;
+        }
+        bytes.extend_from_slice(&data);
+    }
+    let usage = wire::read_whole(bytes.freeze(), destination.endpoint.slug.as_str()).usage;
+    let error = (!status.is_success()).then(|| format!("the model server answered {}", status.as_u16()));
+    Ok(Probed { status: Some(status.as_u16()), error, first_byte_ms: Some(first_byte_ms), usage })
+}
+
+fn request(destination: &Destination) -> Result<Request<Full<Bytes>>, Error> {
+    let model = destination.model.as_deref().unwrap_or_else(|| destination.endpoint.slug.as_str());
+    let body = serde_json::json!({
+        "model": model,
+        "messages": [{ "role": "user", "content": "ping" }],
+        "max_tokens": 1,
+    });
+    let request = Request::builder().method(Method::POST).uri(&*destination.chat_path);
+    let request = request.body(Full::new(Bytes::from(body.to_string())));
+    let mut request = request.map_err(|_| UpstreamFailure::Garbage("the endpoint's URL is no URL"))?;
+    let headers: &mut HeaderMap = request.headers_mut();
+    headers.insert(header::HOST, destination.authority.clone());
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    if let Some(authorization) = &destination.authorization {
+        headers.insert(header::AUTHORIZATION, authorization.clone());
+    }
+    Ok(request)
+}
+
+fn explained(error: &Error) -> String {
+    error.cause().unwrap_or_else(|| error.face().message)
+}

@@ -1,0 +1,199 @@
+//! From an upstream's answer to ours: which pass, which do not, and which are metered how.
+
+use bytes::{Bytes, BytesMut};
+use domain::Outcome;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+
+use crate::admit::{Admitted, Ending};
+use crate::body::Body;
+use crate::error::{Error, UpstreamFailure};
+use crate::forward::{Answer, Delivery};
+use crate::meter::MeteredStream;
+use crate::upstream::UpstreamBody;
+
+/// The response headers that pass downstream.
+const PASSED: [HeaderName; 4] = [
+    header::CONTENT_TYPE,
+    header::RETRY_AFTER,
+    HeaderName::from_static("openai-processing-ms"),
+    HeaderName::from_static("openai-version"),
+];
+
+/// Turns the upstream's answer into ours. Settles on every way out but a stream, which settles at its own end.
+pub(crate) async fn reply(
+    admitted: Box<Admitted>,
+    answer: Answer,
+    delivery: Delivery,
+) -> Result<Response<Body>, Error> {
+    let (head, body) = answer.into_parts();
+    let status = head.status;
+    if let Some(failure) = not_passed(status, &head.headers) {
+        // A compressed 2xx was generated all the same; its usage cannot be read, so the prompt is what we can charge.
+        let usage = if status.is_success() { admitted.counted(0) } else { domain::Usage::NONE };
+        let outcome = Outcome::UpstreamError;
+        admitted.settle(Ending { usage, outcome, status: Some(status.as_u16()) });
+        return Err(failure.into());
+    }
+    let mut response = match (status.is_success(), delivery) {
+        (true, Delivery::Streamed(chunk)) if is_event_stream(&head.headers) => {
+            let stream = MeteredStream::new(admitted, body, chunk, status.as_u16());
+            streamed(stream)
+        }
+        (true, _) => Response::new(whole(admitted, body, status).await?),
+        (false, _) => refused_upstream(admitted, body, status).await?,
+    };
+    *response.status_mut() = status;
+    for name in PASSED {
+        for value in head.headers.get_all(&name) {
+            response.headers_mut().append(name.clone(), value.clone());
+        }
+    }
+    Ok(response)
+}
+
+/// Answers that are not the caller's to see.
+fn not_passed(status: StatusCode, headers: &HeaderMap) -> Option<UpstreamFailure> {
+    let encoding = headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes);
+    match status.as_u16() {
+        // These speak of our credential, and often quote it.
+        401 | 403 | 407 => Some(UpstreamFailure::Credentials("the model server refused it")),
+        100..=199 | 300..=399 => Some(UpstreamFailure::Garbage("a redirect or an informational answer")),
+        _ if encoding.is_some_and(|encoding| !encoding.eq_ignore_ascii_case(b"identity")) => {
+            Some(UpstreamFailure::Garbage("a compressed answer, although identity was asked for"))
+        }
+        _ => None,
+    }
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
+}
+
+fn streamed(stream: MeteredStream) -> Response<Body> {
+    let mut response = Response::new(Body::stream(stream));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // nginx buffers proxied answers unless it is told not to.
+    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+/// A whole answer: read to its end, its usage charged, its `model` made the slug.
+async fn whole(mut admitted: Box<Admitted>, body: UpstreamBody, status: StatusCode) -> Result<Body, Error> {
+    let status = Some(status.as_u16());
+    let bytes = match read(&mut admitted, body).await {
+        Ok(bytes) => bytes,
+        Err(broken) => {
+            let usage = admitted.counted(tokens::text(broken.seen));
+            admitted.settle(Ending { usage, outcome: broken.outcome, status });
+            return Err(broken.failure.into());
+        }
+    };
+    let answer = wire::read_whole(bytes, admitted.facts().slug.as_str());
+    match answer.usage {
+        Some(usage) => admitted.settle(Ending { usage, outcome: Outcome::Completed, status }),
+        None if is_json(&answer.body) => {
+            let usage = admitted.counted(answer.output_guess);
+            admitted.settle(Ending { usage, outcome: Outcome::Completed, status });
+        }
+        None => {
+            let usage = admitted.counted(tokens::text(answer.body.len()));
+            admitted.settle(Ending { usage, outcome: Outcome::UpstreamError, status });
+            return Err(UpstreamFailure::Garbage("a body that is not JSON").into());
+        }
+    }
+    Ok(answer.body.into())
+}
+
+/// The upstream's own error: status and body pass, nothing is charged but the request.
+async fn refused_upstream(
+    mut admitted: Box<Admitted>,
+    body: UpstreamBody,
+    status: StatusCode,
+) -> Result<Response<Body>, Error> {
+    let code = Some(status.as_u16());
+    match read(&mut admitted, body).await {
+        Ok(bytes) => {
+            admitted.settle(Ending::unused(Outcome::Completed, code));
+            let mut response = Response::new(Body::from(bytes));
+            let source = HeaderValue::from_static("upstream");
+            response.headers_mut().insert("x-tollgate-error-source", source);
+            Ok(response)
+        }
+        Err(broken) => {
+            admitted.settle(Ending::unused(broken.outcome, code));
+            Err(broken.failure.into())
+        }
+    }
+}
+
+/// A body that did not come to its end.
+struct Broken {
+    seen: usize,
+    outcome: Outcome,
+    failure: UpstreamFailure,
+}
+
+/// Reads a body to its end: bounded in size, in time per piece and in all.
+async fn read(admitted: &mut Admitted, mut body: UpstreamBody) -> Result<Bytes, Broken> {
+    let settings = &admitted.shared().settings;
+    let (timeouts, bytes_max) = (settings.upstream.timeouts, settings.body_max);
+    let announced = usize::try_from(body.announced().unwrap_or(0)).unwrap_or(usize::MAX);
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    let all = async {
+        loop {
+            let seen = first.len() + rest.len();
+            let broken = |outcome, failure| Broken { seen, outcome, failure };
+            let piece = match tokio::time::timeout(timeouts.idle, body.data()).await {
+                Ok(piece) => piece,
+                Err(_) => {
+                    let failure = UpstreamFailure::Timeout("no data within upstream.idle_timeout");
+                    return Err(broken(Outcome::UpstreamTimeout, failure));
+                }
+            };
+            match piece {
+                None => return Ok(()),
+                Some(Err(error)) => {
+                    return Err(broken(Outcome::UpstreamError, UpstreamFailure::Broken(error.to_string())));
+                }
+                Some(Ok(data)) if seen.saturating_add(data.len()) > bytes_max => {
+                    let failure = UpstreamFailure::Garbage("an answer larger than server.max_body_mb");
+                    return Err(broken(Outcome::UpstreamError, failure));
+                }
+                Some(Ok(data)) if seen == 0 => first = data,
+                Some(Ok(data)) => {
+                    if rest.is_empty() {
+                        rest.reserve(announced.min(bytes_max).saturating_sub(first.len()));
+                    }
+                    rest.extend_from_slice(&data);
+                }
+            }
+        }
+    };
+    let ended = tokio::time::timeout(timeouts.total, all).await;
+    let seen = first.len() + rest.len();
+    match ended {
+        Ok(Ok(())) => Ok(joined(first, &rest)),
+        Ok(Err(broken)) => Err(broken),
+        Err(_) => {
+            let failure = UpstreamFailure::Timeout("not complete within upstream.total_timeout");
+            Err(Broken { seen, outcome: Outcome::UpstreamTimeout, failure })
+        }
+    }
+}
+
+/// Most answers come in one piece, which is then never copied.
+fn joined(first: Bytes, rest: &BytesMut) -> Bytes {
+    if rest.is_empty() {
+        return first;
+    }
+    let mut all = BytesMut::with_capacity(first.len() + rest.len());
+    all.extend_from_slice(&first);
+    all.extend_from_slice(rest);
+    all.freeze()
+}
+
+fn is_json(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
+}

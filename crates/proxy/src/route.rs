@@ -1,0 +1,41 @@
+//! Which model a call reaches: the slug it names, whether its group may call it, and where that goes.
+
+use std::sync::Arc;
+
+use domain::{Admission, Slug, Snapshot};
+
+use crate::authenticate::Caller;
+use crate::error::Error;
+use crate::target::Destination;
+use crate::worker::Worker;
+
+/// A call's way: decided before anything is charged.
+#[derive(Debug, Clone)]
+pub(crate) struct Route {
+    pub(crate) slug: Slug,
+    pub(crate) destination: Arc<Destination>,
+    pub(crate) admission: Admission,
+}
+
+/// Chooses the route. A slug the group does not list is refused in the same words whether or not it exists.
+pub(crate) fn choose_route(
+    worker: &Worker,
+    snapshot: &Snapshot,
+    caller: &Caller,
+    model: &str,
+) -> Result<Route, Error> {
+    let granted = caller.group.model(model).ok_or_else(|| Error::NotAllowed { slug: shown(model) })?;
+    let endpoint = snapshot
+        .endpoint_by_slug(&granted.slug)
+        .filter(|endpoint| endpoint.workspace == caller.group.workspace)
+        .ok_or_else(|| Error::NoEndpoint { slug: shown(model) })?;
+    let settings = &worker.shared.settings;
+    let destination = worker.targets.resolve(endpoint, snapshot, &settings.upstream)?;
+    let admission = granted.admission.or(endpoint.admission).unwrap_or(settings.admission);
+    Ok(Route { slug: granted.slug.clone(), destination, admission })
+}
+
+/// A model name as it may stand in an error: a caller can send anything, of any length.
+fn shown(model: &str) -> String {
+    model.chars().filter(|c| !c.is_control()).take(Slug::LEN_MAX).collect()
+}

@@ -1,0 +1,159 @@
+//! One call, top to bottom. Begin here.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use domain::{RequestId, Snapshot};
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use hyper::body::Incoming;
+use wire::ChatCall;
+
+use crate::admit::{Admitted, Facts, Outlook, admit};
+use crate::authenticate::{Caller, authenticate};
+use crate::body::Body;
+use crate::error::Error;
+use crate::estimate::estimate;
+use crate::forward::{Outbound, forward};
+use crate::intake;
+use crate::models;
+use crate::paths::compile;
+use crate::rate_headers::RateHeaders;
+use crate::refusal::Refused;
+use crate::route::{Route, choose_route};
+use crate::settings::CallLog;
+use crate::worker::Worker;
+
+/// How often a call looks at the configuration again when it changes under its hands. Each look needs another edit
+/// of the same tree to come in between, so this is never reached but by an endless stream of edits.
+const LOOKS_MAX: usize = 64;
+
+/// The paths of the data plane.
+enum Path<'a> {
+    ChatCompletions,
+    Models,
+    Model(&'a str),
+}
+
+impl Worker {
+    /// Answers one request of the data plane.
+    pub async fn serve(self: &Arc<Self>, request: Request<Incoming>) -> Response<Body> {
+        let now = self.shared.clock.now();
+        let id = RequestId::new(now.wall_ms, storage::random_bytes());
+        let shown = id.to_string();
+        let mut response = match self.answer(id, request).await {
+            Ok(response) => response,
+            Err(error) => {
+                self.log(&shown, &error);
+                error.render(&shown)
+            }
+        };
+        // The text is a UUID, so it is always a header.
+        if let Ok(value) = HeaderValue::try_from(shown) {
+            response.headers_mut().insert("x-baseten-request-id", value.clone());
+            response.headers_mut().insert("x-request-id", value);
+        }
+        response
+    }
+
+    async fn answer(
+        self: &Arc<Self>,
+        id: RequestId,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Error> {
+        if self.shared.is_draining() {
+            return Err(Error::Draining);
+        }
+        let (head, body) = request.into_parts();
+        let path = path(&head.method, head.uri.path())?;
+        let snapshot = self.shared.store.snapshot();
+        let caller = self.authenticate(&head.headers, &snapshot)?;
+        match path {
+            Path::Models => Ok(models::list(&snapshot, &caller)),
+            Path::Model(slug) => models::get(&snapshot, &caller, slug),
+            Path::ChatCompletions => {
+                let body = intake::read(&self.shared, &head.headers, body).await?;
+                self.chat(id, &head.headers, &body.bytes).await
+            }
+        }
+    }
+
+    fn authenticate(&self, headers: &HeaderMap, snapshot: &Snapshot) -> Result<Caller, Error> {
+        authenticate(headers, self.shared.settings.bearer, self.shared.store.vault(), snapshot)
+    }
+
+    async fn chat(
+        self: &Arc<Self>,
+        id: RequestId,
+        headers: &HeaderMap,
+        body: &Bytes,
+    ) -> Result<Response<Body>, Error> {
+        let call = wire::read_chat(body).map_err(Error::Malformed)?;
+        let (admitted, route, rates) = self.admitted(id, headers, &call).await?;
+        let outbound = Outbound::new(&call, body, headers, &route);
+        drop(call);
+        forward(self, admitted, outbound, rates).await
+    }
+
+    /// From the configuration as it stands to an admission at exactly that configuration.
+    async fn admitted(
+        self: &Arc<Self>,
+        id: RequestId,
+        headers: &HeaderMap,
+        call: &ChatCall<'_>,
+    ) -> Result<(Box<Admitted>, Route, RateHeaders), Error> {
+        for look in 0..LOOKS_MAX {
+            let snapshot = self.shared.store.snapshot();
+            let caller = self.authenticate(headers, &snapshot)?;
+            let route = choose_route(self, &snapshot, &caller, call.model())?;
+            let output_max = route.destination.endpoint.target.max_output_tokens;
+            let estimate = estimate(call, route.admission, output_max);
+            let remembered = if look == 0 { self.paths.get(caller.group.id, call.model()) } else { None };
+            let lane = remembered.unwrap_or_else(|| {
+                let shared = &self.shared;
+                let now = shared.clock.now();
+                let lane =
+                    compile(&shared.engine, &shared.store, &snapshot, (&caller.group, &route.slug), now);
+                self.paths.put(caller.group.id, lane.clone());
+                lane
+            });
+            let mut facts = Facts::new(id, &caller, &route, &lane, estimate);
+            facts.metadata = call.metadata().map(Into::into);
+            match admit(&self.shared, &lane, facts).await? {
+                Outlook::Admitted(admitted, standings) => {
+                    let rates = RateHeaders::new(&lane.path, &standings);
+                    return Ok((admitted, route, rates));
+                }
+                Outlook::Refused(refusal) => {
+                    let refused = Refused::new(&lane.path, &refusal, &route.slug);
+                    return Err(Error::Refused(Box::new(refused)));
+                }
+                Outlook::Stale => {}
+            }
+        }
+        Err(Error::Overloaded)
+    }
+
+    fn log(&self, request_id: &str, error: &Error) {
+        if self.shared.settings.calls == CallLog::Off {
+            return;
+        }
+        let face = error.face();
+        let status = face.status.as_u16();
+        match error.cause() {
+            Some(cause) => tracing::warn!(request_id, status, code = face.code, cause, "call failed"),
+            None => tracing::info!(request_id, status, code = face.code, "call not served"),
+        }
+    }
+}
+
+fn path<'a>(method: &Method, path: &'a str) -> Result<Path<'a>, Error> {
+    let (path, allowed) = match path {
+        "/v1/chat/completions" => (Path::ChatCompletions, Method::POST),
+        "/v1/models" => (Path::Models, Method::GET),
+        other => match other.strip_prefix("/v1/models/") {
+            Some(slug) if !slug.is_empty() => (Path::Model(slug), Method::GET),
+            _ => return Err(Error::UnknownRoute),
+        },
+    };
+    if *method == allowed { Ok(path) } else { Err(Error::WrongMethod) }
+}

@@ -1,0 +1,81 @@
+//! What an operator may choose about the data plane. Plain values; `gateway` fills them from the configuration file.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use domain::destination::Network;
+use domain::{Admission, SecretValue};
+
+/// Everything the data plane may be told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How calls are admitted where neither endpoint nor group says otherwise.
+    pub admission: Admission,
+    /// Longest request body, in bytes.
+    pub body_max: usize,
+    /// Request bodies held in memory at once, over all callers, in bytes.
+    pub buffered_max: usize,
+    /// Whether a federated key may come as `Authorization: Bearer`, as the official SDKs send it.
+    pub bearer: Bearer,
+    /// How long a whole answer is read on after its caller left.
+    pub drain_timeout: Duration,
+    /// Which calls are logged.
+    pub calls: CallLog,
+    /// How upstreams are reached.
+    pub upstream: UpstreamSettings,
+}
+
+/// Whether federated keys may be sent as Bearer tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bearer {
+    /// They may.
+    Accepted,
+    /// 401: only `Api-Key` and the API-key headers.
+    Refused,
+}
+
+/// Which calls get a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallLog {
+    /// None.
+    Off,
+    /// Those we answered with an error, and those that broke off.
+    Errors,
+    /// Every one.
+    All,
+}
+
+/// How upstreams are reached.
+#[derive(Debug, Clone)]
+pub struct UpstreamSettings {
+    /// How long each stage may take.
+    pub timeouts: Timeouts,
+    /// Idle connections kept per upstream and worker.
+    pub idle_max: usize,
+    /// Private networks that targets may point at when no operator wrote them.
+    pub allow_networks: Vec<Network>,
+    /// Where we listen ourselves: never dialled, or a call would go round for ever.
+    pub own_listeners: Vec<SocketAddr>,
+    /// Root of OpenAI's API.
+    pub openai_base_url: String,
+    /// Root of a dedicated Baseten deployment, with `{model_id}` and `{environment}`.
+    pub baseten_url: String,
+    /// Root of Baseten's Model APIs.
+    pub baseten_model_api_url: String,
+    /// Values of the environment variables that targets may name as `env.NAME`.
+    pub environment_secrets: HashMap<String, SecretValue>,
+}
+
+/// How long each stage of an upstream call may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// Until a connection stands, TLS included.
+    pub connect: Duration,
+    /// Until the first byte of the answer's header.
+    pub first_byte: Duration,
+    /// Between two pieces of a stream.
+    pub idle: Duration,
+    /// From admission to the last byte.
+    pub total: Duration,
+}

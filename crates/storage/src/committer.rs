@@ -1,0 +1,200 @@
+//! The one thread that writes: ledger entries in batches, and edits one at a time between them.
+//!
+//! One queue carries both, so its order is the cut: an edit sees exactly the entries recorded before it. A batch that
+//! the disk refuses is kept and tried again, and meanwhile no permit is given and no edit is made.
+//!
+//! Guarantees: no entry is dropped while the process lives. An edit that panics changes nothing and ends nothing.
+//! Knows nothing of: SQL, which is in `embedded`.
+//! Begins at [`Committer::run`].
+
+mod job;
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use domain::Entry;
+
+pub(crate) use self::job::{EditJob, FlushJob, Prepared};
+use crate::embedded::Books;
+use crate::ledger::Room;
+
+/// How long a first entry waits for others to share its transaction.
+const BATCH_WAIT: Duration = Duration::from_millis(5);
+/// Entries in one transaction.
+const BATCH_MAX: usize = 1_000;
+/// Pause before a batch that the disk refused is tried again.
+const RETRY_WAIT: Duration = Duration::from_millis(100);
+/// How many pauses closing allows for permits that are still out, or a disk that refuses: two seconds.
+const CLOSE_ATTEMPTS: u32 = 20;
+
+/// What the committer is asked to do.
+pub(crate) enum Message {
+    /// Write this; its room is taken.
+    Entry(Box<Entry>),
+    /// Make this edit.
+    Edit(EditJob),
+    /// Say when everything before this is on disk.
+    Flush(FlushJob),
+    /// Write what there is and end.
+    Close,
+}
+
+/// What ended the gathering of a batch.
+enum After {
+    Time,
+    Edit(EditJob),
+    Flush(FlushJob),
+    Close,
+}
+
+pub(crate) struct Committer {
+    books: Books,
+    receiver: Receiver<Message>,
+    room: Arc<Room>,
+    /// Recorded and not yet on disk, oldest first. Bounded by the room.
+    backlog: Vec<Entry>,
+    /// Flushes that came while the disk refused. Bounded like edits.
+    flushes: Vec<FlushJob>,
+}
+
+impl Committer {
+    pub(crate) fn new(books: Books, receiver: Receiver<Message>, room: Arc<Room>) -> Self {
+        Self { books, receiver, room, backlog: Vec::new(), flushes: Vec::new() }
+    }
+
+    /// Works until closed. However it ends, no permit is given afterwards.
+    pub(crate) fn run(mut self) {
+        let _closes = CloseOnEnd(Arc::clone(&self.room));
+        loop {
+            // What the disk refused is tried again even if nothing comes.
+            let wait = if self.backlog.is_empty() { None } else { Some(RETRY_WAIT) };
+            let after = self.gather(wait);
+            let written = self.write_backlog();
+            match after {
+                After::Time => {}
+                // Without its answer, the one who asked is told that storage is unavailable.
+                After::Edit(job) if written.is_err() => drop(job),
+                After::Edit(job) => self.books.edit(job),
+                After::Flush(flush) => self.flushes.push(flush),
+                After::Close => return self.finish(),
+            }
+            self.answer_flushes();
+        }
+    }
+
+    /// Waits for work, then for as much as fits one batch, until something other than an entry comes.
+    fn gather(&mut self, wait: Option<Duration>) -> After {
+        let Some(first) = self.receive(wait) else { return After::Time };
+        if let Some(after) = self.put_aside(first) {
+            return after;
+        }
+        // Parked, this thread costs the workers that record nothing: only an edit or the like wakes it early.
+        let full = self.backlog.len() + BATCH_MAX;
+        self.drain(full).unwrap_or_else(|| {
+            if self.backlog.len() < full {
+                thread::park_timeout(BATCH_WAIT);
+            }
+            self.drain(full).unwrap_or(After::Time)
+        })
+    }
+
+    /// Takes what is there, until the backlog is `full` or something other than an entry comes.
+    fn drain(&mut self, full: usize) -> Option<After> {
+        while self.backlog.len() < full {
+            let message = self.receiver.try_recv().ok()?;
+            if let Some(after) = self.put_aside(message) {
+                return Some(after);
+            }
+        }
+        None
+    }
+
+    /// Keeps an entry for the batch; anything else ends the batch.
+    fn put_aside(&mut self, message: Message) -> Option<After> {
+        match message {
+            Message::Entry(entry) => {
+                self.backlog.push(*entry);
+                None
+            }
+            Message::Edit(job) => Some(After::Edit(job)),
+            Message::Flush(flush) => Some(After::Flush(flush)),
+            Message::Close => Some(After::Close),
+        }
+    }
+
+    /// The next message; none when the wait is over.
+    fn receive(&self, wait: Option<Duration>) -> Option<Message> {
+        match wait {
+            None => Some(self.receiver.recv().unwrap_or(Message::Close)),
+            Some(wait) => match self.receiver.recv_timeout(wait) {
+                Ok(message) => Some(message),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => Some(Message::Close),
+            },
+        }
+    }
+
+    /// Writes the backlog, batch by batch. What could not be written stays in it.
+    fn write_backlog(&mut self) -> Result<(), Refused> {
+        while !self.backlog.is_empty() {
+            let batch = self.backlog.len().min(BATCH_MAX);
+            match self.books.write_entries(&self.backlog[..batch]) {
+                Ok(()) => self.backlog.drain(..batch),
+                Err(error) => {
+                    if self.room.shut() {
+                        tracing::error!(%error, "the ledger cannot be written; no call is admitted until it can");
+                    }
+                    return Err(Refused);
+                }
+            };
+            self.room.give_back(batch);
+            if self.room.reopen() {
+                tracing::info!("the ledger can be written again");
+            }
+        }
+        Ok(())
+    }
+
+    fn answer_flushes(&mut self) {
+        if self.backlog.is_empty() {
+            self.flushes.drain(..).for_each(FlushJob::answer);
+        }
+    }
+
+    /// Writes what is still coming from permits that are out, until nothing has moved for a while.
+    fn finish(mut self) {
+        self.room.close();
+        let mut quiet = 0;
+        while self.room.taken() > 0 && quiet < CLOSE_ATTEMPTS {
+            let before = self.room.taken();
+            if let After::Flush(flush) = self.gather(Some(RETRY_WAIT)) {
+                self.flushes.push(flush);
+            }
+            // The error is logged once; what is left in the end is told below.
+            let _ = self.write_backlog();
+            quiet = if self.room.taken() < before { 0 } else { quiet + 1 };
+        }
+        self.answer_flushes();
+        if self.room.taken() > 0 {
+            tracing::error!(
+                entries.unwritten = self.backlog.len(),
+                permits.out = self.room.taken().saturating_sub(self.backlog.len()),
+                "the ledger was closed before everything was in it"
+            );
+        }
+    }
+}
+
+/// The disk refused.
+struct Refused;
+
+/// Closes the room also when the committer ends by a fault.
+struct CloseOnEnd(Arc<Room>);
+
+impl Drop for CloseOnEnd {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}

@@ -1,0 +1,175 @@
+//! The store on this machine's disk: one SQLite file, written by the committer alone.
+//!
+//! Write-ahead log, and every commit waits for the disk: what was answered survives a loss of power.
+//!
+//! Guarantees: files are readable by their owner only; a store of another version or key is left untouched.
+//! Knows nothing of: queues and threads.
+//! Begins at [`open`].
+
+mod books;
+mod config_rows;
+mod fields;
+mod ledger_rows;
+mod load;
+mod lock;
+mod migrations;
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use domain::{Now, Version};
+use rusqlite::{Connection, OpenFlags};
+
+pub(crate) use self::books::Books;
+pub(crate) use self::ledger_rows::ever_used;
+use crate::error::OpenError;
+use crate::vault::Vault;
+
+/// The store's file in the data directory.
+const FILE: &str = "tollgate.db";
+/// SQLite 3.51.3: earlier ones can corrupt a write-ahead log.
+const SQLITE_MIN: i32 = 3_051_003;
+/// How long to wait for another connection, such as a backup's.
+const BUSY_WAIT: Duration = Duration::from_secs(5);
+
+/// What opening a directory would meet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspection {
+    /// Whether there is a store.
+    pub exists: bool,
+    /// Schema version on disk; 0 if there is no store.
+    pub schema_found: u32,
+    /// The latest schema version this program knows.
+    pub schema_known: u32,
+    /// Names of the migrations that would run.
+    pub pending_migrations: Vec<&'static str>,
+    /// Whether another process serves from this directory.
+    pub locked: bool,
+    /// Its process id, if it says.
+    pub locked_by: Option<u32>,
+}
+
+/// A store that was opened.
+pub(crate) struct Opened {
+    pub(crate) books: Books,
+    pub(crate) last_recorded_ms: u64,
+}
+
+/// Opens the store in `dir`, or makes it.
+pub(crate) fn open(
+    dir: &Path,
+    vault: Arc<Vault>,
+    engine: Arc<limits::Engine>,
+    now: Now,
+) -> Result<Opened, OpenError> {
+    let doing = OpenError::database;
+    make_dir(dir)?;
+    let lock = lock::take(dir)?;
+    let mut connection = open_writer(dir)?;
+    let found = migrations::found(&connection, migrations::ALL)?;
+    if found > 0 {
+        load::check_master_key(&connection, &vault)?;
+    }
+    migrations::run(&mut connection, dir, migrations::ALL)?;
+    migrations::settle(&connection).map_err(doing("tidying up the store after opening"))?;
+    load::keep_check_value(&connection, &vault).map_err(doing("writing the check value"))?;
+    let snapshot = load::snapshot(&connection, &vault).map_err(doing("reading the configuration"))?;
+    let today = load::today(&connection, now.day()).map_err(doing("reading today's use"))?;
+    let last_recorded_ms = load::last_recorded_ms(&connection).map_err(doing("reading the ledger"))?;
+    let fresh = snapshot.version() == Version::default();
+    let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
+    let mut books =
+        Books::new(connection, lock, books::Shared { vault, engine, snapshot, today: Arc::new(today) });
+    if fresh {
+        books.make_default_workspace(now).map_err(doing("making the first workspace"))?;
+    }
+    Ok(Opened { books, last_recorded_ms })
+}
+
+/// A connection that only reads, for questions beside the committer.
+pub(crate) fn open_reader(dir: &Path) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let doing = OpenError::database("opening the store to read");
+    let open = || {
+        let connection = Connection::open_with_flags(store_file(dir), flags)?;
+        connection.busy_timeout(BUSY_WAIT)?;
+        Ok(connection)
+    };
+    open().map_err(doing)
+}
+
+/// What opening `dir` would meet. Reads the head of the file only: a connection would leave files behind.
+pub(crate) fn inspect(dir: &Path) -> Result<Inspection, OpenError> {
+    let file = store_file(dir);
+    let exists = file.try_exists().map_err(OpenError::io("looking for the store at", &file))?;
+    let schema_found = if exists { schema_of(&file)? } else { 0 };
+    let (locked, locked_by) = match lock::probe(dir)? {
+        lock::State::Free => (false, None),
+        lock::State::Held(pid) => (true, pid),
+    };
+    Ok(Inspection {
+        exists,
+        schema_found,
+        schema_known: migrations::known(migrations::ALL),
+        pending_migrations: migrations::pending(migrations::ALL, schema_found).map(|m| m.name).collect(),
+        locked,
+        locked_by,
+    })
+}
+
+fn store_file(dir: &Path) -> PathBuf {
+    dir.join(FILE)
+}
+
+fn make_dir(dir: &Path) -> Result<(), OpenError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(OpenError::io("making the data directory", dir))
+}
+
+/// Makes an empty file that only its owner may read. SQLite gives its other files the same permissions.
+fn make_private(file: &Path) -> Result<(), OpenError> {
+    let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(file);
+    made.map(drop).map_err(OpenError::io("making", file))
+}
+
+fn open_writer(dir: &Path) -> Result<Connection, OpenError> {
+    let found = rusqlite::version_number();
+    if found < SQLITE_MIN {
+        return Err(OpenError::OldSqlite { found });
+    }
+    let file = store_file(dir);
+    make_private(&file)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let open = || {
+        let connection = Connection::open_with_flags(&file, flags)?;
+        connection.busy_timeout(BUSY_WAIT)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        // 32 MiB of pages, so that the sums' rows of busy groups stay in memory.
+        connection.pragma_update(None, "cache_size", -32_768)?;
+        // A burst may grow the log; it is cut to 64 MiB afterwards.
+        connection.pragma_update(None, "journal_size_limit", 64 * 1_024 * 1_024)?;
+        connection.set_prepared_statement_cache_capacity(64);
+        Ok(connection)
+    };
+    open().map_err(OpenError::database("opening the store"))
+}
+
+/// The schema version as it stands in the file: `user_version`, four bytes at offset 60
+/// (<https://www.sqlite.org/fileformat2.html#the_database_header>). Opening leaves it there, not in the log.
+fn schema_of(file: &Path) -> Result<u32, OpenError> {
+    let mut head = [0; 64];
+    let mut opened = fs::File::open(file).map_err(OpenError::io("opening", file))?;
+    match opened.read_exact(&mut head) {
+        Ok(()) => Ok(u32::from_be_bytes([head[60], head[61], head[62], head[63]])),
+        // A start that was cut short before it wrote anything.
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(0),
+        Err(error) => Err(OpenError::io("reading", file)(error)),
+    }
+}

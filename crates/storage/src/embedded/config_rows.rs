@@ -1,0 +1,142 @@
+//! The configuration as rows: what a change writes.
+
+use domain::{Change, Endpoint, Group, Key, ManagementKey, Record, Secret, Workspace};
+use rusqlite::{Transaction, params};
+
+use super::fields::{count, id, json, word};
+use crate::vault::Vault;
+
+/// Writes a change and its version.
+pub(crate) fn write(tx: &Transaction<'_>, vault: &Vault, change: &Change) -> rusqlite::Result<()> {
+    for record in &change.records {
+        write_record(tx, vault, record)?;
+    }
+    let sql = "INSERT INTO config VALUES ('version', ?1) ON CONFLICT DO UPDATE SET value = excluded.value";
+    tx.prepare_cached(sql)?.execute([count(change.version.0)]).map(drop)
+}
+
+fn write_record(tx: &Transaction<'_>, vault: &Vault, record: &Record) -> rusqlite::Result<()> {
+    match record {
+        Record::Workspace(workspace) => write_workspace(tx, workspace),
+        Record::Group(group) => write_group(tx, group),
+        Record::GroupDeleted { id: group, at_s } => {
+            let sql = "UPDATE groups SET deleted_s = ?2 WHERE id = ?1";
+            tx.prepare_cached(sql)?.execute(params![id(group.0), count(*at_s)]).map(drop)
+        }
+        Record::Key(key) => write_key(tx, key),
+        Record::KeyRevoked { hash, at_s } => {
+            let sql = "UPDATE keys SET revoked_s = ?2 WHERE hash = ?1";
+            tx.prepare_cached(sql)?.execute(params![hash.0, count(*at_s)]).map(drop)
+        }
+        Record::ManagementKey(key) => write_management_key(tx, key),
+        Record::ManagementKeyDeleted { hash } => tx
+            .prepare_cached("DELETE FROM management_keys WHERE hash = ?1")?
+            .execute(params![hash.0])
+            .map(drop),
+        Record::Endpoint(endpoint) => write_endpoint(tx, endpoint),
+        Record::EndpointDeleted { id: endpoint } => tx
+            .prepare_cached("DELETE FROM endpoints WHERE id = ?1")?
+            .execute(params![id(endpoint.0)])
+            .map(drop),
+        Record::Secret(secret) => write_secret(tx, vault, secret),
+        Record::SecretDeleted { workspace, name } => {
+            let sql = "DELETE FROM secrets WHERE workspace = ?1 AND name = ?2";
+            tx.prepare_cached(sql)?.execute(params![id(workspace.0), name]).map(drop)
+        }
+    }
+}
+
+fn write_workspace(tx: &Transaction<'_>, workspace: &Workspace) -> rusqlite::Result<()> {
+    let Workspace { id: workspace, name, created_s } = workspace;
+    let sql = "INSERT INTO workspaces (id, name, created_s) VALUES (?1, ?2, ?3)
+               ON CONFLICT (id) DO UPDATE SET name = excluded.name";
+    tx.prepare_cached(sql)?.execute(params![id(workspace.0), name, count(*created_s)]).map(drop)
+}
+
+fn write_group(tx: &Transaction<'_>, group: &Group) -> rusqlite::Result<()> {
+    let Group { id: group, workspace, serial, metadata, models, enforcement, parent, root, level, created_s } =
+        group;
+    let sql =
+        "INSERT INTO groups (id, workspace, serial, name, external_entity_id, models, enforcement, parent,
+                   root, level, created_s)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+               ON CONFLICT (id) DO UPDATE SET name = excluded.name,
+                   external_entity_id = excluded.external_entity_id, models = excluded.models,
+                   enforcement = excluded.enforcement";
+    let values = params![
+        id(group.0),
+        id(workspace.0),
+        count(serial.0),
+        metadata.name,
+        metadata.external_entity_id,
+        json(models)?,
+        word(enforcement)?,
+        parent.map(|parent| id(parent.0)),
+        id(root.0),
+        level,
+        count(*created_s),
+    ];
+    tx.prepare_cached(sql)?.execute(values).map(drop)
+}
+
+/// A key is only ever added: one that was revoked cannot come back.
+fn write_key(tx: &Transaction<'_>, key: &Key) -> rusqlite::Result<()> {
+    let Key { prefix, hash, group, name, serial, created_s } = key;
+    let sql =
+        "INSERT INTO keys (hash, prefix, group_id, name, serial, created_s) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let values = params![hash.0, prefix, id(group.0), name, count(serial.0), count(*created_s)];
+    tx.prepare_cached(sql)?.execute(values).map(drop)
+}
+
+fn write_management_key(tx: &Transaction<'_>, key: &ManagementKey) -> rusqlite::Result<()> {
+    let ManagementKey { prefix, hash, workspace, scope, from_environment, created_s } = key;
+    let sql = "INSERT INTO management_keys (hash, prefix, workspace, scope, from_environment, created_s)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+               ON CONFLICT (hash) DO UPDATE SET workspace = excluded.workspace, scope = excluded.scope,
+                   from_environment = excluded.from_environment, created_s = excluded.created_s";
+    let values = params![hash.0, prefix, id(workspace.0), word(scope)?, from_environment, count(*created_s)];
+    tx.prepare_cached(sql)?.execute(values).map(drop)
+}
+
+fn write_endpoint(tx: &Transaction<'_>, endpoint: &Endpoint) -> rusqlite::Result<()> {
+    let Endpoint {
+        id: endpoint,
+        workspace,
+        serial,
+        slug,
+        region,
+        target,
+        admission,
+        private_allowed,
+        created_s,
+        updated_s,
+    } = endpoint;
+    let sql =
+        "INSERT INTO endpoints (id, workspace, serial, slug, region, target, admission, private_allowed,
+                   created_s, updated_s)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+               ON CONFLICT (id) DO UPDATE SET slug = excluded.slug, region = excluded.region,
+                   target = excluded.target, admission = excluded.admission,
+                   private_allowed = excluded.private_allowed, updated_s = excluded.updated_s";
+    let values = params![
+        id(endpoint.0),
+        id(workspace.0),
+        count(serial.0),
+        slug.as_str(),
+        word(region)?,
+        json(target)?,
+        word(admission)?,
+        private_allowed,
+        count(*created_s),
+        count(*updated_s),
+    ];
+    tx.prepare_cached(sql)?.execute(values).map(drop)
+}
+
+fn write_secret(tx: &Transaction<'_>, vault: &Vault, secret: &Secret) -> rusqlite::Result<()> {
+    let Secret { workspace, name, value, created_s } = secret;
+    let sealed = vault.seal(*workspace, name, value.expose());
+    let sql = "INSERT INTO secrets (workspace, name, sealed, created_s) VALUES (?1, ?2, ?3, ?4)
+               ON CONFLICT (workspace, name) DO UPDATE SET sealed = excluded.sealed, created_s = excluded.created_s";
+    tx.prepare_cached(sql)?.execute(params![id(workspace.0), name, sealed, count(*created_s)]).map(drop)
+}

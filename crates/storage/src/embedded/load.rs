@@ -1,0 +1,162 @@
+//! What a start reads: the configuration as one snapshot, and today's use.
+
+use std::sync::Arc;
+
+use domain::{
+    Change, Day, Endpoint, EndpointId, Group, GroupId, Key, ManagementKey, Metadata, Record, Secret,
+    SecretValue, Slug, Snapshot, Version, Workspace, WorkspaceId,
+};
+use rusqlite::types::{FromSql, Type};
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use super::fields::{Json, Parsed, Word, read_count, read_hash, read_id};
+use crate::error::OpenError;
+use crate::today::{Today, Use, UseKey, UseScope};
+use crate::vault::{CheckValue, Vault};
+
+/// Checks that this store was made with this master key.
+pub(crate) fn check_master_key(connection: &Connection, vault: &Vault) -> Result<(), OpenError> {
+    let stored: Option<CheckValue> =
+        config(connection, "check").map_err(OpenError::database("reading the check value"))?;
+    match stored {
+        Some(stored) if stored != vault.check_value() => Err(OpenError::WrongMasterKey),
+        _ => Ok(()),
+    }
+}
+
+/// Lets a new store know its master key.
+pub(crate) fn keep_check_value(connection: &Connection, vault: &Vault) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO config VALUES ('check', ?1) ON CONFLICT DO NOTHING";
+    connection.execute(sql, [vault.check_value()]).map(drop)
+}
+
+/// The configuration in force.
+pub(crate) fn snapshot(connection: &Connection, vault: &Vault) -> rusqlite::Result<Snapshot> {
+    let groups = "SELECT * FROM groups WHERE deleted_s IS NULL ORDER BY level";
+    let records = [
+        read(connection, "SELECT * FROM workspaces", workspace)?,
+        read(connection, groups, group)?,
+        read(connection, "SELECT * FROM keys WHERE revoked_s IS NULL", key)?,
+        read(connection, "SELECT * FROM management_keys", management_key)?,
+        read(connection, "SELECT * FROM secrets", |row| secret(row, vault))?,
+        read(connection, "SELECT * FROM endpoints", endpoint)?,
+    ];
+    let records = records.into_iter().flatten().collect();
+    let version = config(connection, "version")?.map_or(0, i64::cast_unsigned);
+    Ok(Snapshot::default().apply(&Change { version: Version(version), records, trees: Vec::new() }))
+}
+
+/// What was used on `day`. Later days are read too, in case the clock was wrong, but `day` last, so that it stays.
+pub(crate) fn today(connection: &Connection, day: Day) -> rusqlite::Result<Today> {
+    let today = Today::default();
+    let sql = "SELECT * FROM day_use WHERE day >= ?1 ORDER BY day DESC";
+    let mut statement = connection.prepare(sql)?;
+    for row in statement.query_map([day.0], day_use)? {
+        today.add([row?]);
+    }
+    Ok(today)
+}
+
+/// The latest time of settlement in the ledger; 0 if it is empty.
+pub(crate) fn last_recorded_ms(connection: &Connection) -> rusqlite::Result<u64> {
+    Ok(config(connection, "last_recorded_ms")?.map_or(0, i64::cast_unsigned))
+}
+
+fn read(
+    connection: &Connection,
+    sql: &str,
+    record: impl FnMut(&Row<'_>) -> rusqlite::Result<Record>,
+) -> rusqlite::Result<Vec<Record>> {
+    connection.prepare(sql)?.query_map([], record)?.collect()
+}
+
+fn config<T: FromSql>(connection: &Connection, name: &str) -> rusqlite::Result<Option<T>> {
+    connection.query_row("SELECT value FROM config WHERE name = ?1", [name], |row| row.get(0)).optional()
+}
+
+fn workspace(row: &Row<'_>) -> rusqlite::Result<Record> {
+    Ok(Record::Workspace(Arc::new(Workspace {
+        id: WorkspaceId(read_id(row, "id")?),
+        name: row.get("name")?,
+        created_s: read_count(row, "created_s")?,
+    })))
+}
+
+fn group(row: &Row<'_>) -> rusqlite::Result<Record> {
+    let Json(models) = row.get("models")?;
+    let Word(enforcement) = row.get("enforcement")?;
+    Ok(Record::Group(Arc::new(Group {
+        id: GroupId(read_id(row, "id")?),
+        workspace: WorkspaceId(read_id(row, "workspace")?),
+        serial: Version(read_count(row, "serial")?),
+        metadata: Metadata { name: row.get("name")?, external_entity_id: row.get("external_entity_id")? },
+        models,
+        enforcement,
+        parent: row.get::<_, Option<i64>>("parent")?.map(|parent| GroupId(parent.cast_unsigned())),
+        root: GroupId(read_id(row, "root")?),
+        level: row.get("level")?,
+        created_s: read_count(row, "created_s")?,
+    })))
+}
+
+fn key(row: &Row<'_>) -> rusqlite::Result<Record> {
+    Ok(Record::Key(Arc::new(Key {
+        prefix: row.get("prefix")?,
+        hash: read_hash(row, "hash")?,
+        group: GroupId(read_id(row, "group_id")?),
+        name: row.get("name")?,
+        serial: Version(read_count(row, "serial")?),
+        created_s: read_count(row, "created_s")?,
+    })))
+}
+
+fn management_key(row: &Row<'_>) -> rusqlite::Result<Record> {
+    let Word(scope) = row.get("scope")?;
+    Ok(Record::ManagementKey(Arc::new(ManagementKey {
+        prefix: row.get("prefix")?,
+        hash: read_hash(row, "hash")?,
+        workspace: WorkspaceId(read_id(row, "workspace")?),
+        scope,
+        from_environment: row.get("from_environment")?,
+        created_s: read_count(row, "created_s")?,
+    })))
+}
+
+fn secret(row: &Row<'_>, vault: &Vault) -> rusqlite::Result<Record> {
+    let workspace = WorkspaceId(read_id(row, "workspace")?);
+    let name: Arc<str> = row.get("name")?;
+    let sealed: Vec<u8> = row.get("sealed")?;
+    let plain = vault.open(workspace, &name, &sealed).ok_or_else(|| {
+        let why = format!("the secret `{name}` does not open: its row was changed");
+        rusqlite::Error::FromSqlConversionFailure(0, Type::Blob, why.into())
+    })?;
+    let value = SecretValue::new(&plain);
+    Ok(Record::Secret(Arc::new(Secret { workspace, name, value, created_s: read_count(row, "created_s")? })))
+}
+
+fn endpoint(row: &Row<'_>) -> rusqlite::Result<Record> {
+    let Parsed(slug) = row.get("slug")?;
+    let Word(region) = row.get("region")?;
+    let Json(target) = row.get("target")?;
+    let admission: Option<Word<_>> = row.get("admission")?;
+    Ok(Record::Endpoint(Arc::new(Endpoint {
+        id: EndpointId(read_id(row, "id")?),
+        workspace: WorkspaceId(read_id(row, "workspace")?),
+        serial: Version(read_count(row, "serial")?),
+        slug,
+        region,
+        target,
+        admission: admission.map(|Word(admission)| admission),
+        private_allowed: row.get("private_allowed")?,
+        created_s: read_count(row, "created_s")?,
+        updated_s: read_count(row, "updated_s")?,
+    })))
+}
+
+fn day_use(row: &Row<'_>) -> rusqlite::Result<(UseKey, Use)> {
+    let Parsed::<Slug>(slug) = row.get("slug")?;
+    let scope: Box<str> = row.get("scope")?;
+    let scope = if &*scope == UseScope::Own.name() { UseScope::Own } else { UseScope::Subtree };
+    let key = UseKey { group: GroupId(read_id(row, "group_id")?), scope, slug, day: Day(row.get("day")?) };
+    Ok((key, Use { requests: read_count(row, "requests")?, tokens: read_count(row, "tokens")? }))
+}

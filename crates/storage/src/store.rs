@@ -1,0 +1,225 @@
+//! The store as everyone else sees it: read the snapshot, edit it, book calls.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle, Thread};
+
+use arc_swap::ArcSwap;
+use domain::{Change, Context, Day, GroupId, Now, Rejection, Slug, Snapshot};
+use rusqlite::Connection;
+use tokio::sync::Semaphore;
+
+use crate::committer::{Committer, EditJob, FlushJob, Message};
+use crate::embedded::{self, Inspection};
+use crate::error::{EditError, OpenError, Unavailable};
+use crate::ledger::{Permit, Room};
+use crate::today::{Today, Use, UseScope};
+use crate::vault::{MasterKey, Vault};
+
+/// Edits and flushes that may wait for the committer; further ones wait for their turn to wait.
+pub const EDITS_PENDING_MAX: usize = 256;
+
+/// What a store needs to open.
+#[derive(Debug)]
+pub struct Options {
+    /// The data directory; made if it is not there.
+    pub dir: PathBuf,
+    /// The key that credentials are hashed and secrets are sealed with.
+    pub master_key: MasterKey,
+    /// Told of every edit of a tree.
+    pub engine: Arc<limits::Engine>,
+    /// The time of opening.
+    pub now: Now,
+}
+
+/// Configuration and ledger of one node. A clone is another handle to the same store.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+/// What the handles share with the permits.
+pub(crate) struct Inner {
+    pub(crate) room: Arc<Room>,
+    pub(crate) sender: Sender<Message>,
+    edits: Arc<Semaphore>,
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    vault: Arc<Vault>,
+    today: Arc<Today>,
+    last_recorded_ms: u64,
+    /// Reads beside the committer, for management only. Gone once closed.
+    reader: Mutex<Option<Connection>>,
+    /// The committer may be waiting for a batch to fill.
+    wake: Thread,
+    committer: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Opening and closing.
+impl Store {
+    /// Locks the directory, brings the schema up to date (after a copy), checks the master key, loads the
+    /// configuration, and starts the committer. Makes the workspace `default` in an empty store.
+    ///
+    /// # Errors
+    /// When the directory is in use, the store is newer than this program, or was made with another master key, or
+    /// when the disk refuses.
+    pub fn open(options: Options) -> Result<Self, OpenError> {
+        let Options { dir, master_key, engine, now } = options;
+        let vault = Arc::new(Vault::new(&master_key));
+        let embedded::Opened { books, last_recorded_ms } = embedded::open(&dir, vault, engine, now)?;
+        let reader = embedded::open_reader(&dir)?;
+        let (snapshot, vault, today) =
+            (books.snapshot().clone(), books.vault().clone(), books.today().clone());
+        let room = Arc::new(Room::default());
+        let (sender, receiver) = mpsc::channel();
+        let committer = Committer::new(books, receiver, Arc::clone(&room));
+        let thread = thread::Builder::new().name("committer".to_owned()).spawn(move || committer.run());
+        let thread = thread.map_err(OpenError::io("starting the committer of", &dir))?;
+        let inner = Inner {
+            room,
+            sender,
+            edits: Arc::new(Semaphore::new(EDITS_PENDING_MAX)),
+            snapshot,
+            vault,
+            today,
+            last_recorded_ms,
+            reader: Mutex::new(Some(reader)),
+            wake: thread.thread().clone(),
+            committer: Mutex::new(Some(thread)),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// What opening this directory would meet. Changes nothing.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn inspect(dir: &Path) -> Result<Inspection, OpenError> {
+        embedded::inspect(dir)
+    }
+
+    /// Writes everything recorded so far, then closes. Other handles cannot edit or book from here on.
+    pub fn close(self) {
+        self.inner.close();
+    }
+}
+
+/// Reading.
+impl Store {
+    /// The configuration of this moment.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.inner.snapshot.load_full()
+    }
+
+    /// Where the configuration of every moment is, for an `arc_swap::Cache`.
+    #[must_use]
+    pub fn shared(&self) -> &Arc<ArcSwap<Snapshot>> {
+        &self.inner.snapshot
+    }
+
+    /// What credentials are hashed with.
+    #[must_use]
+    pub fn vault(&self) -> &Vault {
+        &self.inner.vault
+    }
+
+    /// What a group has used of a slug on a day, by the ledger. Meant for the present day: of earlier ones only the
+    /// last may be known.
+    #[must_use]
+    pub fn used_today(&self, group: GroupId, scope: UseScope, slug: &Slug, day: Day) -> Use {
+        self.inner.today.used(group, scope, slug, day)
+    }
+
+    /// Whether a group ever used a slug, on any day.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn ever_used(&self, group: GroupId, scope: UseScope, slug: &Slug) -> Result<bool, Unavailable> {
+        let (inner, slug) = (Arc::clone(&self.inner), slug.clone());
+        let asked = tokio::task::spawn_blocking(move || {
+            let reader = inner.reader.lock().unwrap_or_else(PoisonError::into_inner);
+            let reader = reader.as_ref().ok_or(Unavailable)?;
+            embedded::ever_used(reader, group, scope, &slug)
+        });
+        asked.await.map_err(|_| Unavailable)?
+    }
+
+    /// The latest time of settlement in the ledger when it was opened, in milliseconds since 1970 UTC; 0 if it was
+    /// empty.
+    #[must_use]
+    pub fn last_recorded_ms(&self) -> u64 {
+        self.inner.last_recorded_ms
+    }
+}
+
+/// Writing.
+impl Store {
+    /// Runs one edit between two batches of the ledger: what was recorded before it is written first, then `edit`
+    /// sees the configuration as it stands, and what it answers is on disk and in force before this returns. An
+    /// edit without records makes no version. Dropping the future does not take a sent edit back.
+    ///
+    /// # Errors
+    /// What `edit` said, or that the store cannot write.
+    pub async fn edit<T, F>(&self, now: Now, edit: F) -> Result<T, EditError>
+    where
+        F: FnOnce(&Context<'_>) -> Result<(Change, T), Rejection> + Send + 'static,
+        T: Send + 'static,
+    {
+        let room = Arc::clone(&self.inner.edits).acquire_owned().await.map_err(|_| EditError::Unavailable)?;
+        let (job, answer) = EditJob::new(now, room, edit);
+        self.inner.ask(Message::Edit(job)).map_err(|Unavailable| EditError::Unavailable)?;
+        answer.await.unwrap_or(Err(EditError::Unavailable))
+    }
+
+    /// Room for one ledger entry; none when too many wait for the disk, or when the disk refuses.
+    #[must_use]
+    pub fn permit(&self) -> Option<Permit> {
+        Permit::take(&self.inner)
+    }
+
+    /// Waits until everything recorded so far is on disk.
+    pub async fn flush(&self) {
+        let Ok(room) = Arc::clone(&self.inner.edits).acquire_owned().await else { return };
+        let (flush, written) = FlushJob::new(room);
+        if self.inner.ask(Message::Flush(flush)).is_ok() {
+            // An answer, or a committer that is no more: either way there is nothing left to wait for.
+            let _ = written.await;
+        }
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("version", &self.snapshot().version()).finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    /// Tells the committer something that should not wait for a batch to fill.
+    fn ask(&self, message: Message) -> Result<(), Unavailable> {
+        self.sender.send(message).map_err(|_| Unavailable)?;
+        self.wake.unpark();
+        Ok(())
+    }
+
+    fn close(&self) {
+        // The committer's connection has to be the last one: it tidies up the files when it goes.
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self.committer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(thread) = thread else { return };
+        // If nobody hears it, the committer has ended already.
+        let _ = self.ask(Message::Close);
+        // An edit may have held the last handle; then this is the committer's own thread and will end by itself.
+        if thread.thread().id() != thread::current().id() && thread.join().is_err() {
+            tracing::error!("the committer ended by a fault; what it had not written is lost");
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

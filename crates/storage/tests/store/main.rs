@@ -1,0 +1,9 @@
+//! What the store promises, tried on a real directory.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
+
+mod concurrency;
+mod configuration;
+mod files;
+mod ledger;
+mod world;

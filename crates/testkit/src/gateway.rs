@@ -1,0 +1,214 @@
+//! The gateway under test.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use domain::Clock;
+use gateway::config::Config;
+use gateway::node::{Node, Parts};
+use http::Method;
+use limits::Engine;
+use modelsim::{ModelServer, Script};
+use serde_json::{Value, json};
+use storage::{MasterKey, Options, Store};
+use tempfile::TempDir;
+
+use crate::client::{Reply, Request};
+use crate::clock::ManualClock;
+
+/// The operator's key of every gateway under test.
+pub const OPERATOR_KEY: &str = "mgmt_testkit-0123456789-0123456789";
+
+/// A running gateway with endpoints `acme/m1` and `acme/m2`, both served by one simulated model server.
+#[derive(Debug)]
+pub struct Gateway {
+    /// Its clock.
+    pub clock: Arc<ManualClock>,
+    /// Its model server.
+    pub model: ModelServer,
+    config: Config,
+    node: Option<Node>,
+    dir: TempDir,
+}
+
+/// A group with one key.
+#[derive(Debug, Clone)]
+pub struct Customer {
+    /// The group's id.
+    pub id: String,
+    /// The whole key.
+    pub key: String,
+}
+
+impl Gateway {
+    /// A gateway with default settings.
+    pub async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// A gateway with other settings.
+    pub async fn with(configure: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::defaults().unwrap();
+        config.server.listen = "127.0.0.1:0".parse().unwrap();
+        config.server.workers = 2;
+        configure(&mut config);
+        let mut gateway = Self {
+            clock: Arc::default(),
+            model: ModelServer::start(Script::default()).await.unwrap(),
+            config,
+            node: None,
+            dir: TempDir::new().unwrap(),
+        };
+        gateway.open().await;
+        for slug in ["acme/m1", "acme/m2"] {
+            gateway.endpoint(slug).await;
+        }
+        gateway
+    }
+
+    /// Stops the gateway and starts it again on the same directory.
+    pub async fn restart(&mut self) {
+        self.stop().await;
+        self.open().await;
+    }
+
+    /// Stops the gateway in order.
+    pub async fn stop(&mut self) {
+        if let Some(node) = self.node.take() {
+            node.shut_down().await;
+        }
+    }
+
+    async fn open(&mut self) {
+        let engine = Arc::new(Engine::new());
+        let options = Options {
+            dir: self.dir.path().to_owned(),
+            master_key: MasterKey::from_bytes([7; 32]),
+            engine: Arc::clone(&engine),
+            now: self.clock.now(),
+        };
+        let store = Store::open(options).unwrap();
+        let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&self.clock);
+        gateway::keys::operator_key(&store, &*clock, self.dir.path(), Some(OPERATOR_KEY)).await.unwrap();
+        let parts = Parts { config: &self.config, store, engine, clock, environment: |_| None };
+        self.node = Some(Node::start(parts).unwrap());
+    }
+
+    /// The gateway that runs.
+    pub fn node(&self) -> &Node {
+        self.node.as_ref().expect("the gateway runs")
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.node().addr()
+    }
+
+    /// Where it keeps everything.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// A request without a credential.
+    pub fn request(&self, method: Method, path: &str) -> Request {
+        Request::new(self.addr(), method, path)
+    }
+
+    /// A request with the operator's key.
+    pub fn manage(&self, method: Method, path: &str) -> Request {
+        self.request(method, path).header("authorization", format!("Bearer {OPERATOR_KEY}"))
+    }
+
+    /// `GET`, with the operator's key.
+    pub async fn get(&self, path: &str) -> Reply {
+        self.manage(Method::GET, path).send().await
+    }
+
+    /// `POST`, with the operator's key.
+    pub async fn post(&self, path: &str, body: Value) -> Reply {
+        self.manage(Method::POST, path).json(&body).send().await
+    }
+
+    /// `PATCH`, with the operator's key.
+    pub async fn patch(&self, path: &str, body: Value) -> Reply {
+        self.manage(Method::PATCH, path).json(&body).send().await
+    }
+
+    /// `DELETE`, with the operator's key.
+    pub async fn delete(&self, path: &str) -> Reply {
+        self.manage(Method::DELETE, path).send().await
+    }
+
+    /// Creates an endpoint that is served by the simulated model server; its id.
+    pub async fn endpoint(&self, slug: &str) -> String {
+        let target = json!({
+            "provider": "OPENAI_COMPATIBLE", "base_url": self.model.base_url(), "target_model": "simulated",
+        });
+        let made = self
+            .post("/v1/gateway/endpoints", json!({ "slug": slug, "targets": [target] }))
+            .await
+            .expect(200);
+        made.body["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Creates a group; its id.
+    pub async fn group(&self, external: &str, models: Value, mode: &str, parent: Option<&str>) -> String {
+        let body = json!({
+            "metadata": { "external_entity_id": external },
+            "models": models,
+            "hierarchy": { "limit_enforcement": mode, "parent_group_id": parent },
+        });
+        let made = self.post("/v1/gateway/groups", body).await.expect(200);
+        made.body["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Mints a key; the whole key.
+    pub async fn key(&self, group: &str) -> String {
+        let made = self.post(&format!("/v1/gateway/groups/{group}/api_keys"), json!({})).await.expect(200);
+        made.body["api_key"].as_str().unwrap().to_owned()
+    }
+
+    /// Creates an INDEPENDENT root group with one key.
+    pub async fn customer(&self, external: &str, models: Value) -> Customer {
+        self.member(external, models, "INDEPENDENT", None).await
+    }
+
+    /// Creates a group anywhere, with one key.
+    pub async fn member(&self, external: &str, models: Value, mode: &str, parent: Option<&str>) -> Customer {
+        let id = self.group(external, models, mode, parent).await;
+        let key = self.key(&id).await;
+        Customer { id, key }
+    }
+
+    /// A short chat call that declares nine tokens of output.
+    pub async fn chat(&self, key: &str, model: &str) -> Reply {
+        let messages = json!([{ "role": "user", "content": "Say hello." }]);
+        self.chat_with(key, json!({ "model": model, "max_tokens": 9, "messages": messages })).await
+    }
+
+    /// A chat call with this body.
+    pub async fn chat_with(&self, key: &str, body: Value) -> Reply {
+        self.chat_request(key).json(&body).send().await
+    }
+
+    /// A chat call to be put together.
+    pub fn chat_request(&self, key: &str) -> Request {
+        self.request(Method::POST, "/v1/chat/completions").header("authorization", format!("Bearer {key}"))
+    }
+
+    /// Waits until no call is in flight: for calls whose callers left before their end.
+    pub async fn quiet(&self) {
+        while self.node().in_flight() > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// What the usage endpoint says a group has used: `current_usage` of the slug's limit of this type.
+    pub async fn used(&self, group: &str, slug: &str, kind: &str) -> Value {
+        let usage = self.get(&format!("/v1/gateway/groups/{group}/usage")).await.expect(200);
+        let entries = usage.body["usage"][slug].as_array().cloned().unwrap_or_default();
+        let entry = entries.iter().find(|entry| entry["type"] == kind);
+        entry.map_or(Value::Null, |entry| entry["current_usage"].clone())
+    }
+}

@@ -1,0 +1,124 @@
+//! Reads the named members of one JSON object and skips the rest.
+//!
+//! Values stay raw text of the document they were read from, so each knows its place there ([`span`]).
+//! Names are compared after their escapes are undone: `"mod\u0065l"` is `model`.
+
+use std::fmt;
+use std::ops::Range;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// The members of one object that were asked for.
+#[derive(Debug)]
+pub(crate) struct Members<'a, const N: usize> {
+    /// In the order of the names; the last one where a name repeats.
+    pub(crate) values: [Option<&'a RawValue>; N],
+    /// The first name that came twice.
+    pub(crate) repeated: Option<&'static str>,
+    /// The object has no members at all.
+    pub(crate) empty: bool,
+}
+
+/// Reads a document that is one object. Fails where it is no JSON, or (`is_data`) no object.
+pub(crate) fn members<'a, const N: usize>(
+    json: &'a str,
+    names: [&'static str; N],
+) -> Result<Members<'a, N>, serde_json::Error> {
+    let mut document = serde_json::Deserializer::from_str(json);
+    let members = document.deserialize_map(Object(names))?;
+    document.end()?;
+    Ok(members)
+}
+
+/// Where a raw value stands in the document it was read from.
+pub(crate) fn span(document: &str, value: &RawValue) -> Range<usize> {
+    let start = value.get().as_ptr().addr().saturating_sub(document.as_ptr().addr());
+    start..start + value.get().len()
+}
+
+struct Object<const N: usize>([&'static str; N]);
+
+impl<'a, const N: usize> Visitor<'a> for Object<N> {
+    type Value = Members<'a, N>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut object: A) -> Result<Self::Value, A::Error> {
+        let mut members = Members { values: [None; N], repeated: None, empty: true };
+        while let Some(name) = object.next_key_seed(Name(&self.0))? {
+            members.empty = false;
+            match name {
+                None => drop(object.next_value::<IgnoredAny>()?),
+                Some(index) => {
+                    let value = object.next_value::<&RawValue>()?;
+                    if members.values[index].replace(value).is_some() {
+                        members.repeated.get_or_insert(self.0[index]);
+                    }
+                }
+            }
+        }
+        Ok(members)
+    }
+}
+
+/// Which of the names a key is.
+struct Name<'n, const N: usize>(&'n [&'static str; N]);
+
+impl<'a, const N: usize> DeserializeSeed<'a> for Name<'_, N> {
+    type Value = Option<usize>;
+
+    fn deserialize<D: Deserializer<'a>>(self, key: D) -> Result<Self::Value, D::Error> {
+        key.deserialize_str(self)
+    }
+}
+
+impl<const N: usize> Visitor<'_> for Name<'_, N> {
+    type Value = Option<usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
+        Ok(self.0.iter().position(|name| *name == key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{members, span};
+
+    #[test]
+    fn named_members_are_found_and_others_are_skipped() {
+        let found = members(r#"{"x":[1,{"a":9}],"b" : "two","a":1}"#, ["a", "b", "c"]).unwrap();
+        let [a, b, c] = found.values;
+        assert_eq!((a.unwrap().get(), b.unwrap().get()), ("1", "\"two\""));
+        assert!(c.is_none() && found.repeated.is_none() && !found.empty);
+    }
+
+    #[test]
+    fn a_repeated_name_is_told_even_if_spelled_with_escapes() {
+        assert_eq!(members(r#"{"a":1,"\u0061":2}"#, ["a"]).unwrap().repeated, Some("a"));
+        assert_eq!(members(r#"{"b":1,"b":2}"#, ["a"]).unwrap().repeated, None);
+    }
+
+    #[test]
+    fn a_value_knows_its_place() {
+        let json = r#" { "a" :  [1, 2] } "#;
+        let [a] = members(json, ["a"]).unwrap().values;
+        assert_eq!(&json[span(json, a.unwrap())], "[1, 2]");
+    }
+
+    #[test]
+    fn what_is_no_object_is_a_matter_of_type_not_of_syntax() {
+        for json in ["[]", "1", "\"secret\"", "null"] {
+            assert!(members(json, ["a"]).unwrap_err().is_data(), "{json}");
+        }
+        for json in ["", "{", "{}x", "{\"a\":}", "{\"a\":1,}"] {
+            assert!(!members(json, ["a"]).unwrap_err().is_data(), "{json}");
+        }
+    }
+}

@@ -1,0 +1,250 @@
+use bytes::Bytes;
+
+use super::{ChatCall, METADATA_LEN_MAX, Malformed, read_chat};
+
+#[track_caller]
+fn read(body: &str) -> ChatCall<'_> {
+    read_chat(body.as_bytes()).unwrap()
+}
+
+#[track_caller]
+fn refused(body: &str) -> Malformed {
+    read_chat(body.as_bytes()).unwrap_err()
+}
+
+#[track_caller]
+fn sent(body: &str, target: Option<&str>) -> String {
+    let body = Bytes::from(body.to_owned());
+    let call = read_chat(&body).unwrap();
+    String::from_utf8(call.upstream_body(&body, target).to_vec()).unwrap()
+}
+
+fn with(member: &str) -> String {
+    format!(r#"{{"model":"a/b",{member}}}"#)
+}
+
+mod reading {
+    use super::*;
+
+    #[test]
+    fn the_slug_is_read_wherever_it_stands_and_however_it_is_spelled() {
+        assert_eq!(read(r#"{"messages":[{"model":"no"}],"model":"a/b"}"#).model(), "a/b");
+        assert_eq!(read(" \n{\"m\\u006fdel\" :\t\"a\\/\\u0062\"} ").model(), "a/b");
+    }
+
+    #[test]
+    fn a_model_that_is_missing_or_no_string_is_missing() {
+        for body in
+            ["{}", r#"{"model":null}"#, r#"{"model":1}"#, r#"{"model":["a"]}"#, r#"{"model":"\ud800"}"#]
+        {
+            assert_eq!(refused(body), Malformed::MissingModel, "{body}");
+        }
+    }
+
+    #[test]
+    fn stream_is_a_boolean_or_nothing() {
+        assert!(read(&with(r#""stream":true"#)).stream());
+        for quiet in [r#""stream":false"#, r#""stream":null"#, r#""streams":true"#] {
+            assert!(!read(&with(quiet)).stream(), "{quiet}");
+        }
+        for odd in ["1", "\"true\"", "{}"] {
+            let malformed = refused(&with(&format!(r#""stream":{odd}"#)));
+            assert!(matches!(malformed, Malformed::InvalidRequest { param: "stream", .. }), "{odd}");
+        }
+    }
+
+    #[test]
+    fn the_largest_bound_in_any_spelling_is_declared_times_the_answers() {
+        for (members, declared) in [
+            (r#""x":1"#, None),
+            (r#""max_tokens":null,"max_completion_tokens":0"#, None),
+            (r#""n":4"#, None),
+            (r#""max_tokens":7"#, Some(7)),
+            (r#""max_tokens":7,"max_completion_tokens":9,"max_output_tokens":8"#, Some(9)),
+            (r#""max_tokens":7,"n":3,"best_of":5"#, Some(35)),
+            (r#""max_tokens":7,"n":0,"best_of":null"#, Some(7)),
+            (r#""max_tokens":18446744073709551615,"n":2"#, Some(u64::MAX)),
+            (r#""max_tokens":99999999999999999999999"#, Some(u64::MAX)),
+        ] {
+            assert_eq!(read(&with(members)).declared_output(), declared, "{members}");
+        }
+    }
+
+    #[test]
+    fn a_bound_that_is_no_whole_number_is_refused_by_name() {
+        for name in ["max_tokens", "max_completion_tokens", "max_output_tokens", "n", "best_of"] {
+            for value in ["-1", "1.5", "1e3", "-0", "\"5\"", "true", "{}", "[]"] {
+                let Malformed::InvalidRequest { param, message } =
+                    refused(&with(&format!(r#""{name}":{value}"#)))
+                else {
+                    panic!("{name} {value}");
+                };
+                assert_eq!(param, name);
+                assert!(message.contains(name), "{message}");
+            }
+        }
+    }
+
+    #[test]
+    fn metadata_is_kept_raw_if_it_is_an_object_of_bearable_size() {
+        assert_eq!(read(&with(r#""metadata": { "a" : 1 } "#)).metadata(), Some(r#"{ "a" : 1 }"#));
+        for nothing in ["null", "1", "\"x\"", "[]"] {
+            assert_eq!(read(&with(&format!(r#""metadata":{nothing}"#))).metadata(), None, "{nothing}");
+        }
+        let sized = |len: usize| with(&format!(r#""metadata":{{"a":"{}"}}"#, "x".repeat(len - 8)));
+        assert_eq!(read(&sized(METADATA_LEN_MAX)).metadata().map(str::len), Some(METADATA_LEN_MAX));
+        assert_eq!(read(&sized(METADATA_LEN_MAX + 1)).metadata(), None);
+    }
+
+    #[test]
+    fn the_prompt_is_its_messages_and_what_else_the_model_is_shown() {
+        let overhead = tokens::REPLY_PRIMING + tokens::MESSAGE_OVERHEAD;
+        let messages = r#""messages":[{"role":"user","content":"123456"}]"#;
+        assert_eq!(read(&with(messages)).prompt_tokens(), overhead + 2);
+        let shown =
+            format!(r#"{messages},"tools":[{{}},1],"functions":[],"response_format":{{}},"user":"123""#);
+        assert_eq!(read(&with(&shown)).prompt_tokens(), overhead + tokens::text(6 + 6 + 2 + 2));
+        assert_eq!(read(&with(r#""tools":null"#)).prompt_tokens(), tokens::REPLY_PRIMING);
+    }
+
+    #[test]
+    fn fields_that_are_not_needed_may_hold_anything() {
+        let body = with(r#""messages":17,"temperature":"hot","user":[],"tool_choice":{"a":[null]}"#);
+        assert_eq!(read(&body).model(), "a/b");
+    }
+}
+
+mod refusing {
+    use super::*;
+
+    #[test]
+    fn a_repeated_key_that_is_read_is_refused_by_name() {
+        for (body, key) in [
+            (r#"{"model":"a","model":"b"}"#, "`model`"),
+            (r#"{"model":"a","mod\u0065l":"a"}"#, "`model`"),
+            (r#"{"model":"a","n":1,"n":1}"#, "`n`"),
+            (r#"{"model":"a","messages":[],"messages":[]}"#, "`messages`"),
+            (
+                r#"{"model":"a","stream_options":{"include_usage":true,"include_usage":false}}"#,
+                "`stream_options.include_usage`",
+            ),
+        ] {
+            let Malformed::InvalidJson(sentence) = refused(body) else { panic!("{body}") };
+            assert!(sentence.contains(key), "{sentence}");
+        }
+        assert_eq!(read(r#"{"model":"a","seed":1,"seed":2}"#).model(), "a");
+    }
+
+    #[test]
+    fn what_is_no_json_object_is_refused_and_the_place_is_told() {
+        for body in [
+            "",
+            " ",
+            "[]",
+            "\"a\"",
+            "1",
+            "nope",
+            "{",
+            "{\"model\":\"a\"} x",
+            "{\"model\":\"a\",}",
+            "\u{feff}{}",
+        ] {
+            assert!(matches!(refused(body), Malformed::InvalidJson(_)), "{body}");
+        }
+        assert!(refused("{\"model\":\n!").to_string().contains("line 2 column 1"));
+        let not_text = read_chat(b"{\"model\":\"\xff\"}").unwrap_err();
+        assert!(not_text.to_string().contains("UTF-8"), "{not_text}");
+    }
+
+    #[test]
+    fn a_body_that_nests_too_deep_is_refused() {
+        let deep = |depth: usize| with(&format!(r#""x":{}{}"#, "[".repeat(depth - 1), "]".repeat(depth - 1)));
+        assert_eq!(read(&deep(128)).model(), "a/b");
+        assert!(refused(&deep(129)).to_string().contains("128"));
+    }
+
+    #[test]
+    fn no_sentence_and_no_debug_text_quotes_the_prompt() {
+        for body in [
+            r#""my secret prompt""#,
+            r#"{"model":["my secret prompt"],"messages":[]}"#,
+            r#"{"model":"a","stream":"my secret prompt"}"#,
+            r#"{"model":"a","max_tokens":"my secret prompt"}"#,
+            r#"{"model":"a","messages":[{"content":"my secret prompt"}"#,
+            r#"{"my secret prompt" 1}"#,
+            r#"{"model":"a","messages":[{"content":"my secret prompt"}],"x":\}"#,
+            r#"{"model":"a","my secret prompt\q":1}"#,
+        ] {
+            let malformed = refused(body);
+            assert!(!format!("{malformed} {malformed:?}").contains("secret"), "{malformed:?}");
+        }
+        let call =
+            read(r#"{"model":"a","messages":[{"content":"my secret prompt"}],"metadata":{"k":"secret"}}"#);
+        assert!(!format!("{call:?}").contains("secret"), "{call:?}");
+    }
+}
+
+mod sending {
+    use super::*;
+
+    #[test]
+    fn the_model_is_replaced_in_its_place_and_nothing_else_is_touched() {
+        let body = "{ \"x\": 1e400,\n \"model\" : \"a\\/b\" , \"y\":\"\\ud800\" }";
+        assert_eq!(sent(body, Some("in\"ner")), body.replace(r#""a\/b""#, r#""in\"ner""#));
+    }
+
+    #[test]
+    fn a_body_that_needs_no_change_is_not_copied() {
+        let asks = r#""stream":true,"stream_options":{"include_usage":true}"#;
+        for body in
+            [with(r#""stream":false"#), with(asks), with(r#""stream_options":{"include_usage":false}"#)]
+        {
+            let body = Bytes::from(body);
+            let call = read_chat(&body).unwrap();
+            assert_eq!(call.upstream_body(&body, None).as_ptr(), body.as_ptr());
+            assert_eq!(call.upstream_body(&body, Some("a/b")).as_ptr(), body.as_ptr());
+        }
+    }
+
+    #[test]
+    fn a_stream_always_asks_for_its_usage() {
+        let opening = r#"{"stream_options":{"include_usage":true},"model":"a/b","stream":true}"#;
+        assert_eq!(sent(&with(r#""stream":true"#), None), opening);
+        for (options, asking) in [
+            ("null", r#"{"include_usage":true}"#),
+            ("{}", r#"{"include_usage":true}"#),
+            ("{ }", r#"{"include_usage":true }"#),
+            (r#"{"x":1}"#, r#"{"include_usage":true,"x":1}"#),
+            (r#"{"x":1,"include_usage":false}"#, r#"{"x":1,"include_usage":true}"#),
+            (r#"{"include_usage" : null }"#, r#"{"include_usage" : true }"#),
+            (r#"{"include_usage":true}"#, r#"{"include_usage":true}"#),
+            (r#""odd""#, r#""odd""#),
+            ("[]", "[]"),
+        ] {
+            let body = |options: &str| with(&format!(r#""stream":true,"stream_options":{options}"#));
+            assert_eq!(sent(&body(options), None), body(asking), "{options}");
+        }
+    }
+
+    #[test]
+    fn both_changes_are_made_in_either_order() {
+        let before = r#"{"stream_options":{"include_usage":false},"stream":true,"model":"a"}"#;
+        let after = r#"{"stream_options":{"include_usage":true},"stream":true,"model":"b"}"#;
+        assert_eq!(sent(before, Some("b")), after);
+        let before = r#"{"model":"a","stream":true,"stream_options":null}"#;
+        let after = r#"{"model":"b","stream":true,"stream_options":{"include_usage":true}}"#;
+        assert_eq!(sent(before, Some("b")), after);
+        assert_eq!(
+            sent(" {\"model\":\"a\",\"stream\":true}", Some("b")),
+            " {\"stream_options\":{\"include_usage\":true},\"model\":\"b\",\"stream\":true}"
+        );
+    }
+
+    #[test]
+    fn only_a_caller_who_asked_wants_usage() {
+        assert!(read(&with(r#""stream_options":{"include_usage":true}"#)).wants_usage());
+        for options in ["null", "{}", r#"{"include_usage":false}"#, "7"] {
+            assert!(!read(&with(&format!(r#""stream_options":{options}"#))).wants_usage(), "{options}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! An answer that comes in one piece.
+
+use bytes::Bytes;
+use domain::Usage;
+
+use crate::answer::{Report, read_answer};
+use crate::splice::{Edit, quoted, splice};
+
+/// A whole answer, ready to be passed on.
+#[derive(Debug)]
+pub struct WholeAnswer {
+    /// What the caller gets: `model` is the slug, everything else as it came.
+    pub body: Bytes,
+    /// What the model server says was used, if it says so credibly.
+    pub usage: Option<Usage>,
+    /// Tokens of what the model wrote, estimated; for when nobody says what was used.
+    pub output_guess: u64,
+}
+
+/// Reads a whole answer. Never fails: a body that is no JSON object passes unchanged, tells no usage, and is guessed
+/// by its length.
+#[must_use]
+pub fn read_whole(body: Bytes, slug: &str) -> WholeAnswer {
+    let slug = quoted(slug);
+    let answer = std::str::from_utf8(&body).ok().and_then(|json| read_answer(json, &slug));
+    let Some(answer) = answer else {
+        return WholeAnswer { output_guess: tokens::text(body.len()), usage: None, body };
+    };
+    let usage = match answer.usage {
+        Report::Silent => None,
+        Report::Told(usage) => usage,
+    };
+    let body = match answer.foreign_model {
+        None => body,
+        Some(at) => splice(&body, vec![Edit { at, with: slug.into() }]),
+    };
+    WholeAnswer { body, usage, output_guess: tokens::text(answer.text_bytes) }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::read_whole;
+
+    #[test]
+    fn the_model_becomes_the_slug_and_nothing_else_changes() {
+        let body =
+            r#"{ "id":"x", "choices":[{"message":{"content":"hi","model":"a"}}], "model" : "inner/secret" }"#;
+        let answer = read_whole(Bytes::from(body), "acme/chat");
+        assert_eq!(answer.body, body.replace("inner/secret", "acme/chat"));
+    }
+
+    #[test]
+    fn a_body_that_names_the_slug_already_is_not_copied() {
+        let body = Bytes::from(r#"{"model":"acme/chat","choices":[]}"#);
+        assert_eq!(read_whole(body.clone(), "acme/chat").body.as_ptr(), body.as_ptr());
+    }
+
+    #[test]
+    fn a_model_that_is_no_string_is_left_alone() {
+        for body in [r#"{"model":null}"#, r#"{"model":{"model":"x"}}"#, "{}"] {
+            assert_eq!(read_whole(Bytes::from(body), "acme/chat").body, body);
+        }
+    }
+
+    #[test]
+    fn usage_is_read_and_the_text_is_guessed() {
+        let body = r#"{"choices":[{"message":{"content":"123456789"}}],"usage":{"prompt_tokens":5,"completion_tokens":2}}"#;
+        let answer = read_whole(Bytes::from(body), "acme/chat");
+        assert_eq!(answer.usage.map(|usage| (usage.input, usage.output)), Some((5, 2)));
+        assert_eq!(answer.output_guess, 3);
+    }
+
+    #[test]
+    fn what_is_no_answer_passes_unchanged() {
+        for body in [&b"<html>bad gateway</html>"[..], b"", b"[1]", b"{\"model\":\"x\"", b"\xff\xfe", b"null"]
+        {
+            let answer = read_whole(Bytes::from_static(body), "acme/chat");
+            assert_eq!((answer.body, answer.usage), (Bytes::from_static(body), None));
+            assert_eq!(answer.output_guess, tokens::text(body.len()));
+        }
+    }
+}
