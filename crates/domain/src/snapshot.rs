@@ -35,6 +35,8 @@ pub struct Workspace {
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     version: Version,
+    /// The version that was loaded when the node started: no tree is older to its counters.
+    loaded: Version,
     workspaces: HashTrieMapSync<WorkspaceId, Arc<Workspace>>,
     groups: HashTrieMapSync<GroupId, Arc<Group>>,
     groups_in_order: RedBlackTreeMapSync<(WorkspaceId, Version), GroupId>,
@@ -105,7 +107,7 @@ impl Snapshot {
     /// The last edit that touched the tree of this root: a path compiled before it is stale.
     #[must_use]
     pub fn tree_epoch(&self, root: GroupId) -> Version {
-        self.tree_epochs.get(&root).copied().unwrap_or_default()
+        self.tree_epochs.get(&root).copied().unwrap_or(self.loaded)
     }
 
     /// What the credential with this hash is, if it is one of ours and not revoked.
@@ -177,6 +179,12 @@ impl Snapshot {
 
 /// Writing.
 impl Snapshot {
+    /// The snapshot a node starts with: everything that is stored, as one change.
+    #[must_use]
+    pub fn load(stored: &Change) -> Self {
+        Self { loaded: stored.version, ..Self::default().apply(stored) }
+    }
+
     /// The snapshot after `change`. The change must have been made from this very snapshot.
     #[must_use]
     pub fn apply(&self, change: &Change) -> Self {

@@ -200,6 +200,18 @@ pub(crate) fn amount(key: &CounterKey, tokens: u64) -> u64 {
     if key.kind == LimitType::Request { 1 } else { tokens }
 }
 
+/// What has to fit.
+pub(crate) fn demand(path: &[Declared], limit: &Declared, need: Need) -> u64 {
+    let tokens = path.iter().filter(|limit| limit.key.kind == LimitType::Token);
+    let smallest = tokens.map(|limit| limit.threshold).min().unwrap_or(u64::MAX);
+    let tokens = match need {
+        Need::Declared { prompt, output } => prompt + output,
+        Need::Guessed { prompt, output } => prompt + output.min(smallest.saturating_sub(prompt)),
+        Need::Observed => 0,
+    };
+    amount(&limit.key, tokens).max(1)
+}
+
 /// Up to ten limits, at most one for each counter.
 pub(crate) fn limits() -> impl Strategy<Value = Vec<Declared>> {
     let kinds = select(vec![LimitType::Request, LimitType::Token]);

@@ -248,23 +248,20 @@ async fn case_183_an_exhausted_department_leaves_the_other_its_part() {
 
 #[tokio::test]
 async fn case_184_a_refused_call_counts_at_no_level() {
-    for refusing in ["root", "middle", "leaf"] {
+    for (refusing, minutes) in
+        [("root", [Some(1), None, None]), ("middle", [Some(9), Some(1), None]), ("leaf", [Some(9), None, Some(1)])]
+    {
         let gw = Gateway::start().await;
-        let limits = |level: &str| {
-            let minute = if level == refusing { 1 } else { 100 };
-            // CASCADING wants a child's threshold at or below its parent's.
-            let [request, token] = COUNTED;
-            if level > refusing || level == refusing || refusing == "leaf" {
-                models(M1, &[("REQUEST", "MINUTE", minute), request, token])
-            } else {
-                models(M1, &COUNTED)
-            }
-        };
-        let root = gw.group("root", limits("root"), "CASCADING", None).await;
-        let middle = gw.group("middle", limits("middle"), "CASCADING", Some(&root)).await;
-        let leaf = gw.member("leaf", limits("leaf"), "CASCADING", Some(&middle)).await;
-        assert_eq!(calls(&gw, &leaf.key, M1, 4).await, [200, 429, 429, 429], "{refusing}");
-        for group in [&root, &middle, &leaf.id] {
+        let mut groups = Vec::new();
+        for (level, minute) in minutes.into_iter().enumerate() {
+            let minute = minute.map(|threshold| ("REQUEST", "MINUTE", threshold));
+            let limits: Vec<Limit> = COUNTED.into_iter().chain(minute).collect();
+            let parent = groups.last().map(String::as_str);
+            groups.push(gw.group(&format!("level-{level}"), models(M1, &limits), "CASCADING", parent).await);
+        }
+        let key = gw.key(&groups[2]).await;
+        assert_eq!(calls(&gw, &key, M1, 4).await, [200, 429, 429, 429], "{refusing}");
+        for group in &groups {
             assert_eq!(charged(&gw, group).await, (json!(1), json!(19)), "{refusing}");
         }
     }

@@ -43,7 +43,7 @@ pub(crate) fn snapshot(connection: &Connection, vault: &Vault) -> rusqlite::Resu
     ];
     let records = records.into_iter().flatten().collect();
     let version = config(connection, "version")?.map_or(0, i64::cast_unsigned);
-    Ok(Snapshot::default().apply(&Change { version: Version(version), records, trees: Vec::new() }))
+    Ok(Snapshot::load(&Change { version: Version(version), records, trees: Vec::new() }))
 }
 
 /// What was used on `day`. Later days are read too, in case the clock was wrong, but `day` last, so that it stays.
