@@ -82,11 +82,12 @@ impl Engine {
         self.tree(root).publish(epoch);
     }
 
-    /// What a counter holds now; `None` if it is not open.
+    /// What the counter of a limit holds now; `None` if none is open that has counted since `since`, the version since
+    /// which the limit has stood without a break.
     #[must_use]
-    pub fn peek(&self, root: GroupId, key: &CounterKey, now: Now) -> Option<Reading> {
+    pub fn peek(&self, root: GroupId, key: &CounterKey, since: Version, now: Now) -> Option<Reading> {
         let tree = lock(&self.trees).get(&root).map(Arc::clone)?;
-        let (used, pending, touched) = tree.read(key, now)?;
+        let (used, pending, touched) = tree.read(key, since, now)?;
         Some(Reading { used, pending, touched })
     }
 

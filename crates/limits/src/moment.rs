@@ -19,8 +19,8 @@ const MINUTE_SLOTS: u64 = 50;
 const SECOND_SLOT_NS: u64 = 100_000_000;
 const MINUTE_SLOT_NS: u64 = 1_200_000_000;
 /// The finest time within a slot: a round number of which a slot has at most 65 535.
-const SECOND_STEP_NS: u64 = 2_000;
-const MINUTE_STEP_NS: u64 = 20_000;
+const SECOND_STEP_NS: u32 = 2_000;
+const MINUTE_STEP_NS: u32 = 20_000;
 
 impl Span {
     pub(crate) const fn window_ns(self) -> u64 {
@@ -48,35 +48,55 @@ impl Span {
         usize::try_from(position).unwrap_or(0)
     }
 
-    /// The slot of `mono_ns`, and how far into it, rounded up: what is charged there never leaves early.
+    /// The slot of `mono_ns`, and how far into it.
     #[inline]
     pub(crate) fn place(self, mono_ns: u64) -> Place {
-        let (slot, steps) = match self {
-            Self::Second => (mono_ns / SECOND_SLOT_NS, (mono_ns % SECOND_SLOT_NS).div_ceil(SECOND_STEP_NS)),
-            Self::Minute => (mono_ns / MINUTE_SLOT_NS, (mono_ns % MINUTE_SLOT_NS).div_ceil(MINUTE_STEP_NS)),
+        let (slot, nanos) = match self {
+            Self::Second => (mono_ns / SECOND_SLOT_NS, mono_ns % SECOND_SLOT_NS),
+            Self::Minute => (mono_ns / MINUTE_SLOT_NS, mono_ns % MINUTE_SLOT_NS),
+        };
+        // Below 1.2 thousand million, so the fallback is out of reach.
+        Place { slot, nanos: u32::try_from(nanos).unwrap_or(u32::MAX) }
+    }
+
+    /// A time within a slot as a ring keeps it for older slots: in steps, rounded up, so that nothing leaves early.
+    #[inline]
+    pub(crate) fn steps(self, nanos: u32) -> u16 {
+        let step_ns = match self {
+            Self::Second => SECOND_STEP_NS,
+            Self::Minute => MINUTE_STEP_NS,
         };
         // At most 60 000 steps, so the fallback is out of reach.
-        Place { slot, offset: u16::try_from(steps).unwrap_or(u16::MAX) }
+        u16::try_from(nanos.div_ceil(step_ns)).unwrap_or(u16::MAX)
+    }
+
+    /// The time that so many steps stand for.
+    #[inline]
+    pub(crate) fn nanos(self, steps: u16) -> u32 {
+        let step_ns = match self {
+            Self::Second => SECOND_STEP_NS,
+            Self::Minute => MINUTE_STEP_NS,
+        };
+        u32::from(steps).saturating_mul(step_ns)
     }
 
     /// When what was charged at this place has left every window. Saturates after 584 years of uptime.
     #[inline]
     pub(crate) fn leaves_at(self, place: Place) -> u64 {
-        let (slot_ns, step_ns) = match self {
-            Self::Second => (SECOND_SLOT_NS, SECOND_STEP_NS),
-            Self::Minute => (MINUTE_SLOT_NS, MINUTE_STEP_NS),
+        let slot_ns = match self {
+            Self::Second => SECOND_SLOT_NS,
+            Self::Minute => MINUTE_SLOT_NS,
         };
         let slot_begins = place.slot.saturating_mul(slot_ns);
-        let last_charge = slot_begins.saturating_add(u64::from(place.offset).saturating_mul(step_ns));
-        last_charge.saturating_add(self.window_ns())
+        slot_begins.saturating_add(u64::from(place.nanos)).saturating_add(self.window_ns())
     }
 }
 
-/// A slot of a ring since the clock's zero, and the time within it in steps.
+/// A slot of a ring since the clock's zero, and the time within it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Place {
     pub(crate) slot: u64,
-    pub(crate) offset: u16,
+    pub(crate) nanos: u32,
 }
 
 /// A reading of both clocks that never runs backward within a tree.

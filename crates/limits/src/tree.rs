@@ -122,9 +122,9 @@ impl Tree {
     }
 
     /// What a counter holds: used, pending, touched.
-    pub(crate) fn read(&self, key: &CounterKey, now: Now) -> Option<(u64, u64, bool)> {
+    pub(crate) fn read(&self, key: &CounterKey, since: Version, now: Now) -> Option<(u64, u64, bool)> {
         let directory = lock(&self.directory);
-        let at = directory.find(key)?;
+        let at = directory.find(key, since)?;
         let mut state = self.state();
         let moment = state.moment(now);
         Some(state.counters.at(at).read(&moment))

@@ -161,7 +161,7 @@ impl World {
     }
 
     fn read(&self, counter: &str) -> String {
-        match self.engine.peek(ROOT, &counter_key(counter), self.now) {
+        match self.engine.peek(ROOT, &counter_key(counter), Version(0), self.now) {
             None => "none".to_owned(),
             Some(reading) if reading.pending == 0 => reading.used.to_string(),
             Some(reading) => format!("{}+{}", reading.used, reading.pending),
@@ -169,7 +169,7 @@ impl World {
     }
 
     fn touched(&self, counter: &str) -> String {
-        match self.engine.peek(ROOT, &counter_key(counter), self.now) {
+        match self.engine.peek(ROOT, &counter_key(counter), Version(0), self.now) {
             Some(reading) if reading.touched => "yes".to_owned(),
             _ => "no".to_owned(),
         }

@@ -76,7 +76,7 @@ fn a_shared_path_of_five_levels_has_five_equal_counters() {
         |used: &AtomicU64| Reading { used: used.load(Ordering::Relaxed), pending: 0, touched: true };
     for (owner, kind, unit) in limits {
         let used = if kind == LimitType::Token { &tokens } else { &requests };
-        let reading = engine.peek(ROOT, &key(owner, kind, unit), clock.read());
+        let reading = engine.peek(ROOT, &key(owner, kind, unit), Version(0), clock.read());
         assert_eq!(reading, Some(expected(used)), "level {owner}");
     }
 }
@@ -113,7 +113,7 @@ fn edits_and_sweeps_among_calls_lose_nothing() {
         }
     });
     // All within one minute, so everything that was ever admitted is still in the window.
-    let reading = engine.peek(ROOT, &key(0, LimitType::Request, Unit::Minute), clock.read());
+    let reading = engine.peek(ROOT, &key(0, LimitType::Request, Unit::Minute), Version(0), clock.read());
     assert_eq!(reading.map_or(0, |reading| reading.used), admitted.load(Ordering::SeqCst));
     assert!(admitted.load(Ordering::SeqCst) > 0);
 }

@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use domain::{Outcome, Usage};
@@ -15,6 +16,9 @@ use wire::{ChatStream, ErrorBody, UsageChunk};
 use crate::admit::{Admitted, Ending};
 use crate::error::{Error, UpstreamFailure};
 use crate::upstream::UpstreamBody;
+
+/// How long an upstream may take to close a stream that has ended. One that closes in order can serve another call.
+const CLOSING_MAX: Duration = Duration::from_secs(1);
 
 /// A streamed answer.
 #[derive(Debug)]
@@ -89,8 +93,9 @@ impl MeteredStream {
     fn pass(&mut self, data: &Bytes) -> Option<Bytes> {
         match self.events.feed(data) {
             Ok(out) => {
-                if self.events.done() {
+                if self.events.done() && self.admitted.is_some() {
                     self.settle(Outcome::Completed);
+                    self.idle.as_mut().reset(Instant::now() + CLOSING_MAX);
                 }
                 Some(out)
             }
@@ -108,12 +113,11 @@ impl MeteredStream {
         if rest.is_empty() { None } else { Some(rest) }
     }
 
-    /// A stream has begun with 200, so its failure can only be told inside it.
+    /// A stream has begun with 200, so its failure can only be told inside it. After `[DONE]` there is none to tell.
     fn broken(&mut self, outcome: Outcome, failure: UpstreamFailure) -> Option<Bytes> {
         self.upstream = None;
-        if self.admitted.is_some() {
-            tracing::warn!(request_id = self.request_id, cause = failure.cause(), "stream broke off");
-        }
+        self.admitted.as_ref()?;
+        tracing::warn!(request_id = self.request_id, cause = failure.cause(), "stream broke off");
         self.settle(outcome);
         let error = Error::from(failure);
         let face = error.face();

@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use domain::{
-    BindingLimit, Day, Enforcement, Group, GroupId, LimitType, Now, Slug, Snapshot, Unit, binding_limits,
+    BindingLimit, Day, Enforcement, Group, GroupId, LimitType, Now, Slug, Snapshot, Unit, Version,
+    binding_limits,
 };
 use limits::{CounterKey, CounterScope, Engine, Path, PathLimit, PathSpec};
 use storage::{Store, UseScope};
@@ -19,6 +20,8 @@ const GROUPS_MAX: usize = 100_000;
 #[derive(Debug, Clone)]
 pub(crate) struct Lane {
     pub(crate) slug: Slug,
+    /// The edit of its tree at which it was compiled.
+    pub(crate) epoch: Version,
     pub(crate) path: Arc<Path>,
     /// The calling group first, the root last.
     pub(crate) groups: Arc<[GroupId]>,
@@ -29,10 +32,11 @@ pub(crate) struct Lane {
 pub(crate) struct Paths(Mutex<HashMap<GroupId, Vec<Lane>, foldhash::fast::RandomState>>);
 
 impl Paths {
-    /// The remembered lane of a group and slug.
-    pub(crate) fn get(&self, group: GroupId, slug: &str) -> Option<Lane> {
+    /// The remembered lane of a group and slug, if it was compiled at this very epoch: who may call, and how much,
+    /// are then read from one and the same configuration.
+    pub(crate) fn get(&self, group: GroupId, slug: &str, epoch: Version) -> Option<Lane> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&group)?.iter().find(|lane| lane.slug.as_str() == slug).cloned()
+        known.get(&group)?.iter().find(|lane| lane.slug.as_str() == slug && lane.epoch == epoch).cloned()
     }
 
     /// Remembers a lane in place of an older one.
@@ -68,13 +72,14 @@ pub(crate) fn compile(
         since: binding.limit.since,
         opening: opening(store, group.enforcement, &binding, slug, now.day()),
     };
+    let epoch = snapshot.tree_epoch(group.root);
     let spec = PathSpec {
         root: group.root,
-        epoch: snapshot.tree_epoch(group.root),
+        epoch,
         limits: binding_limits(snapshot, group, slug.as_str()).into_iter().map(path_limit).collect(),
     };
     let groups = snapshot.lineage(group).map(|group| group.id).collect();
-    Lane { slug: slug.clone(), path: engine.bind(spec, now), groups }
+    Lane { slug: slug.clone(), epoch, path: engine.bind(spec, now), groups }
 }
 
 /// What a DAY counter begins with if it has to be opened now: what its owner has used today, says the ledger.

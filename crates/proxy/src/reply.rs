@@ -21,7 +21,7 @@ const PASSED: [HeaderName; 4] = [
 
 /// Turns the upstream's answer into ours. Settles on every way out but a stream, which settles at its own end.
 pub(crate) async fn reply(
-    admitted: Box<Admitted>,
+    mut admitted: Box<Admitted>,
     answer: Answer,
     delivery: Delivery,
 ) -> Result<Response<Body>, Error> {
@@ -33,6 +33,10 @@ pub(crate) async fn reply(
         let outcome = Outcome::UpstreamError;
         admitted.settle(Ending { usage, outcome, status: Some(status.as_u16()) });
         return Err(failure.into());
+    }
+    if !status.is_success() {
+        // Nothing was generated, even if the caller leaves before the error has come through.
+        admitted.if_dropped(Ending::unused(Outcome::ClientGone, Some(status.as_u16())));
     }
     let mut response = match (status.is_success(), delivery) {
         (true, Delivery::Streamed(chunk)) if is_event_stream(&head.headers) => {

@@ -16,7 +16,7 @@ use crate::estimate::estimate;
 use crate::forward::{Outbound, forward};
 use crate::intake;
 use crate::models;
-use crate::paths::compile;
+use crate::paths::{Lane, compile};
 use crate::rate_headers::RateHeaders;
 use crate::refusal::Refused;
 use crate::route::{Route, choose_route};
@@ -107,15 +107,7 @@ impl Worker {
             let route = choose_route(self, &snapshot, &caller, call.model())?;
             let output_max = route.destination.endpoint.target.max_output_tokens;
             let estimate = estimate(call, route.admission, output_max);
-            let remembered = if look == 0 { self.paths.get(caller.group.id, call.model()) } else { None };
-            let lane = remembered.unwrap_or_else(|| {
-                let shared = &self.shared;
-                let now = shared.clock.now();
-                let lane =
-                    compile(&shared.engine, &shared.store, &snapshot, (&caller.group, &route.slug), now);
-                self.paths.put(caller.group.id, lane.clone());
-                lane
-            });
+            let lane = self.lane(&snapshot, &caller, &route, look);
             let mut facts = Facts::new(id, &caller, &route, &lane, estimate);
             facts.metadata = call.metadata().map(Into::into);
             match admit(&self.shared, &lane, facts).await? {
@@ -131,6 +123,20 @@ impl Worker {
             }
         }
         Err(Error::Overloaded)
+    }
+
+    /// The compiled path of this caller and model: the remembered one at first, a fresh one after the engine called
+    /// it stale (counters may have been given back without an edit).
+    fn lane(&self, snapshot: &Snapshot, caller: &Caller, route: &Route, look: usize) -> Lane {
+        let (group, slug) = (&caller.group, &route.slug);
+        let epoch = snapshot.tree_epoch(group.root);
+        let remembered = if look == 0 { self.paths.get(group.id, slug.as_str(), epoch) } else { None };
+        remembered.unwrap_or_else(|| {
+            let shared = &self.shared;
+            let lane = compile(&shared.engine, &shared.store, snapshot, (group, slug), shared.clock.now());
+            self.paths.put(group.id, lane.clone());
+            lane
+        })
     }
 
     fn log(&self, request_id: &str, error: &Error) {

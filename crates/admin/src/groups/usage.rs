@@ -88,7 +88,9 @@ async fn used(
     (BindingLimit { limit, owner, .. }, now): (BindingLimit, Now),
 ) -> Result<Option<u64>, Error> {
     let counter = CounterKey { owner, slug: slug.clone(), kind: limit.kind, unit: limit.unit };
-    if let Some(reading) = admin.engine.peek(group.root, &counter, now).filter(|reading| reading.touched) {
+    if let Some(reading) =
+        admin.engine.peek(group.root, &counter, limit.since, now).filter(|reading| reading.touched)
+    {
         return Ok(Some(reading.used));
     }
     let scope = match group.enforcement {

@@ -131,9 +131,14 @@ fn warn_if_exposed(config: &Config) {
 async fn until_told_to_stop() -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            // Without a handler it would end the process, and calls with it.
+            _ = hangup.recv() => tracing::warn!("SIGHUP: no setting can be reloaded; restart to change them"),
+        }
     }
     tracing::info!("stopping; calls in flight may finish");
     // A second signal does not wait for anybody. What was acknowledged is with the ledger's thread already.

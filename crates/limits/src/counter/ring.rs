@@ -1,7 +1,7 @@
 //! A rolling window as a conservative ring: sums by slot, each leaving with its last charge.
 //!
-//! Time is cut into slots, S to the window. A slot leaves when its *last* charge, rounded up, is one window old, so
-//! nothing is ever counted short, and what arrived in one burst becomes free exactly one window later. At most S slots
+//! Time is cut into slots, S to the window. A slot leaves when its *last* charge (of an older slot, rounded up) is one
+//! window old, so nothing is ever counted short, and what arrived in one burst becomes free exactly one window later. At most S slots
 //! behind the newest are live: the last charge of the one before them is a window old when a newer slot begins.
 //!
 //! Its gauge wakes when the oldest slot leaves, or earlier, and never while nothing is live. The newest slot is kept in
@@ -22,7 +22,9 @@ pub(crate) struct Ring {
     newest_sum: u64,
     newest_slot: u64,
     older: Box<Older>,
-    newest_offset: u16,
+    /// The last charge of the newest slot, to the nanosecond: who is refused in the same burst is told one window, not
+    /// a step more, which in whole seconds would make 61 of 60.
+    newest_nanos: u32,
     pub(crate) span: Span,
 }
 
@@ -41,7 +43,7 @@ const _: () = assert!(size_of::<Older>() <= 512);
 impl Ring {
     pub(crate) fn new(span: Span) -> Self {
         let older = Box::new(Older { ages: 0, sums: [0; SLOTS_MAX], offsets: [0; SLOTS_MAX] });
-        Self { newest_sum: 0, newest_slot: NO_SLOT, older, newest_offset: 0, span }
+        Self { newest_sum: 0, newest_slot: NO_SLOT, older, newest_nanos: 0, span }
     }
 
     /// Lets go of the slots that are one window old. An idle ring is cleared with one fill, not slot by slot.
@@ -69,7 +71,7 @@ impl Ring {
         if self.newest_slot != place.slot {
             self.begin(gauge, place);
         }
-        self.newest_offset = place.offset;
+        self.newest_nanos = place.nanos;
         self.newest_sum = self.newest_sum.saturating_add(amount);
     }
 
@@ -82,7 +84,7 @@ impl Ring {
         } else {
             let at = self.span.position(self.newest_slot);
             self.older.sums[at] = self.newest_sum;
-            self.older.offsets[at] = self.newest_offset;
+            self.older.offsets[at] = self.span.steps(self.newest_nanos);
             let turned = u32::try_from(place.slot.saturating_sub(self.newest_slot)).unwrap_or(u32::MAX);
             debug_assert!(u64::from(turned) <= self.span.slots(), "a slot older than the window is live");
             self.older.ages = (self.older.ages | 1).checked_shl(turned).unwrap_or(0);
@@ -156,13 +158,16 @@ impl Ring {
     }
 
     fn newest_leaves_at(&self) -> u64 {
-        self.span.leaves_at(Place { slot: self.newest_slot, offset: self.newest_offset })
+        self.span.leaves_at(Place { slot: self.newest_slot, nanos: self.newest_nanos })
     }
 
     fn older_slot(&self, age: u32) -> (u64, u64) {
         let slot = self.newest_slot.saturating_sub(u64::from(age));
         let at = self.span.position(slot);
-        (self.span.leaves_at(Place { slot, offset: self.older.offsets[at] }), self.older.sums[at])
+        (
+            self.span.leaves_at(Place { slot, nanos: self.span.nanos(self.older.offsets[at]) }),
+            self.older.sums[at],
+        )
     }
 }
 

@@ -88,8 +88,9 @@ impl Directory {
         }
     }
 
-    pub(crate) fn find(&self, key: &CounterKey) -> Option<u32> {
-        self.named.get(key).map(|named| named.at)
+    /// The counter of a limit that has stood since `since`; one from before a gap is not its counter.
+    pub(crate) fn find(&self, key: &CounterKey, since: Version) -> Option<u32> {
+        self.named.get(key).filter(|named| since <= named.seen).map(|named| named.at)
     }
 
     /// Entries ever given out.

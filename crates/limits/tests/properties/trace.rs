@@ -182,7 +182,7 @@ impl World {
     /// What a counter holds; one that is not open holds nothing.
     pub(crate) fn read(&self, key: &CounterKey) -> Reading {
         let nothing = Reading { used: 0, pending: 0, touched: false };
-        self.engine.peek(ROOT, key, self.now).unwrap_or(nothing)
+        self.engine.peek(ROOT, key, Version(0), self.now).unwrap_or(nothing)
     }
 
     /// What every counter holds.
