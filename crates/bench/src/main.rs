@@ -1,3 +1,51 @@
-//! Load generator and benchmarks that print ratios.
+//! Benchmarks that print ratios.
+//!
+//! `bench proxy` sends the same calls straight to the simulated model server, through nginx and
+//! through tollgate with everything on, side by side in one run, and prints one Markdown table.
+//! `bench engine` prints what an admission costs without HTTP.
+//!
+//! Guarantees: what is measured are processes of their own; rounds are interleaved and medians
+//! printed, so that a slow minute of the machine does not fall on one of them.
+//! Knows nothing of: the gateway's insides. It is started and set up as a user would.
+//! Begins at [`compare::run`].
 
-fn main() {}
+mod clock;
+mod compare;
+mod exchange;
+mod load;
+mod machine;
+mod nginx;
+mod options;
+mod process;
+mod say;
+mod simulator;
+mod subject;
+mod table;
+mod tollgate;
+
+use std::process::Command;
+
+use anyhow::{Context, bail, ensure};
+
+const USAGE: &str = "\
+usage: bench proxy [--seconds 3] [--connections 1,32] [--rounds 3] [--stream]
+                   [--through direct,nginx,tollgate] [--tollgate BINARY] [--date YYYY-MM-DD]
+       bench engine";
+
+fn main() -> anyhow::Result<()> {
+    let mut args = std::env::args().skip(1);
+    match args.next().as_deref() {
+        Some("proxy") => compare::run(&options::Options::read(args)?),
+        Some("engine") => engine(),
+        // Not for users: the model server as a process of its own.
+        Some("modelsim") => simulator::serve(),
+        _ => bail!(USAGE),
+    }
+}
+
+fn engine() -> anyhow::Result<()> {
+    let example = ["run", "--release", "-p", "limits", "--example", "admission_cost"];
+    let status = Command::new("cargo").args(example).status().context("cargo does not start")?;
+    ensure!(status.success(), "the admission benchmark failed");
+    Ok(())
+}

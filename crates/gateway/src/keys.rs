@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use domain::edit::key::put_operator_key;
 use domain::{Clock, Credential, KeyHash, ManagementKey, Scope, Snapshot};
-use storage::{MasterKey, Store};
+use storage::{MasterKey, Store, random_base62};
 
 /// The environment variable with the master key, as 64 hexadecimal digits.
 pub const MASTER_KEY_VARIABLE: &str = "TOLLGATE_MASTER_KEY";
@@ -21,7 +21,6 @@ const MASTER_KEY_FILE: &str = "master.key";
 const OPERATOR_KEY_FILE: &str = "operator.key";
 /// Characters of a management key that may be shown.
 const PREFIX_LEN: usize = 16;
-const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// The master key: from the environment, else from the data directory, where the first start puts it.
 ///
@@ -102,7 +101,7 @@ pub async fn operator_key(
     if operator_keys(&snapshot).any(|key| !key.from_environment) {
         return Ok(OperatorKey::InForce);
     }
-    let key = format!("mgmt_{}.{}", random_text(12), random_text(32));
+    let key = format!("mgmt_{}.{}", random_base62(12), random_base62(32));
     let path = data_dir.join(OPERATOR_KEY_FILE);
     write_private(&path, &key)?;
     put(store, clock, &key, Origin::Minted).await?;
@@ -158,17 +157,6 @@ fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     written.with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Random base-62 text. Bytes past the last whole multiple of 62 are thrown away, so that no digit is likelier.
-pub(crate) fn random_text(length: usize) -> String {
-    let mut text = String::with_capacity(length);
-    while text.len() < length {
-        let bytes: [u8; 64] = storage::random_bytes();
-        let digits = bytes.iter().filter(|byte| **byte < 248).map(|byte| BASE62[usize::from(byte % 62)]);
-        text.extend(digits.take(length - text.len()).map(char::from));
-    }
-    text
-}
-
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -195,11 +183,5 @@ mod tests {
         for bad in ["", "00", &"g0".repeat(32), &"00".repeat(33), &"é0".repeat(16)] {
             assert_eq!(unhex(bad), None, "{bad}");
         }
-    }
-
-    #[test]
-    fn random_text_has_the_length_that_was_asked_for() {
-        assert_eq!(random_text(32).len(), 32);
-        assert_ne!(random_text(32), random_text(32));
     }
 }

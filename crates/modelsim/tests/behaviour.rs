@@ -130,7 +130,7 @@ async fn a_client_that_leaves_before_any_answer_is_counted_as_aborted() {
     let script = Script { act: Act::Hang, ..Script::default() };
     let server = ModelServer::start(script).await.unwrap();
     let mut client = connect(&server).await;
-    let answer = tokio::spawn(client.send_request(post(json!({"model": "m"}))));
+    let answer = tokio::spawn(client.send_request(post(&json!({"model": "m"}))));
     until(&server, |served| served.started == 1).await;
     answer.abort();
     drop(client);
@@ -183,13 +183,13 @@ async fn a_redirect_names_where_to_go() {
 async fn a_refusal_closes_new_connections_and_the_next_request_of_old_ones() {
     let server = ModelServer::start(Script::default()).await.unwrap();
     let mut client = connect(&server).await;
-    let answer = client.send_request(post(json!({"model": "m"}))).await.unwrap();
+    let answer = client.send_request(post(&json!({"model": "m"}))).await.unwrap();
     text(answer).await;
     server.set(Script { act: Act::Refuse, ..Script::default() });
     client.ready().await.unwrap();
-    assert!(client.send_request(post(json!({"model": "m"}))).await.is_err());
+    assert!(client.send_request(post(&json!({"model": "m"}))).await.is_err());
     let mut client = connect(&server).await;
-    assert!(client.send_request(post(json!({"model": "m"}))).await.is_err());
+    assert!(client.send_request(post(&json!({"model": "m"}))).await.is_err());
     assert_eq!(server.served().started, 1);
 }
 
@@ -263,7 +263,7 @@ async fn requests_are_remembered_up_to_the_scripts_number() {
 async fn what_is_no_chat_request_is_refused_in_the_dialect() {
     let server = ModelServer::start(Script::default()).await.unwrap();
     assert_eq!(send(&server, json!({"model": 7})).await.status(), 400);
-    let mut request = post(json!({"model": "m"}));
+    let mut request = post(&json!({"model": "m"}));
     *request.uri_mut() = "/v1/embeddings".parse().unwrap();
     let answer = connect(&server).await.send_request(request).await.unwrap();
     assert_eq!(answer.status(), 404);
@@ -302,14 +302,14 @@ async fn connect(server: &ModelServer) -> SendRequest<Full<Bytes>> {
     client
 }
 
-fn post(body: Value) -> Request<Full<Bytes>> {
+fn post(body: &Value) -> Request<Full<Bytes>> {
     let post = Request::post("/v1/chat/completions").header("host", "sim");
     post.header("authorization", "Bearer sk-test").body(Full::from(body.to_string())).unwrap()
 }
 
 /// The connection is given up with the answer.
 async fn send(server: &ModelServer, body: Value) -> Response<Incoming> {
-    let answer = async { connect(server).await.send_request(post(body)).await };
+    let answer = async { connect(server).await.send_request(post(&body)).await };
     tokio::time::timeout(PATIENCE, answer).await.unwrap().unwrap()
 }
 

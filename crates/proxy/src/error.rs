@@ -3,6 +3,7 @@
 //! Each error has two texts: the sentence the client reads, and the cause the operator reads in one log line.
 //! Begins at [`Error::face`], the one place where an error becomes a status and a code.
 
+use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use wire::{ErrorBody, Malformed};
 
@@ -129,16 +130,8 @@ impl Error {
     /// The answer, in the dialect of the OpenAI routes.
     pub(crate) fn render(&self, request_id: &str) -> Response<Body> {
         let face = self.face();
-        let body = ErrorBody {
-            message: &face.message,
-            kind: face.kind,
-            param: face.param,
-            code: face.code,
-            request_id,
-            limit: self.refused().map(Refused::note),
-            word: self.refused().map(Refused::word),
-        };
-        let mut response = Response::new(Body::from(bytes::Bytes::from(body.to_json())));
+        let body = self.body(&face, request_id);
+        let mut response = Response::new(Body::from(Bytes::from(body.to_json())));
         *response.status_mut() = face.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -164,6 +157,23 @@ impl Error {
             | Self::Upstream(_) => {}
         }
         response
+    }
+
+    /// The same inside a stream, which has begun with 200 and cannot say it otherwise.
+    pub(crate) fn as_event(&self, request_id: &str) -> Bytes {
+        self.body(&self.face(), request_id).to_stream_event()
+    }
+
+    fn body<'a>(&self, face: &'a Face, request_id: &'a str) -> ErrorBody<'a> {
+        ErrorBody {
+            message: &face.message,
+            kind: face.kind,
+            param: face.param,
+            code: face.code,
+            request_id,
+            limit: self.refused().map(Refused::note),
+            word: self.refused().map(Refused::word),
+        }
     }
 
     /// What the operator reads; nothing of the request's content.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use domain::{Outcome, Usage};
 use tokio::time::{Instant, Sleep};
-use wire::{ChatStream, ErrorBody, UsageChunk};
+use wire::{ChatStream, UsageChunk};
 
 use crate::admit::{Admitted, Ending};
 use crate::error::{Error, UpstreamFailure};
@@ -119,18 +119,7 @@ impl MeteredStream {
         self.admitted.as_ref()?;
         tracing::warn!(request_id = self.request_id, cause = failure.cause(), "stream broke off");
         self.settle(outcome);
-        let error = Error::from(failure);
-        let face = error.face();
-        let body = ErrorBody {
-            message: &face.message,
-            kind: face.kind,
-            param: face.param,
-            code: face.code,
-            request_id: &self.request_id,
-            limit: None,
-            word: None,
-        };
-        Some(body.to_stream_event())
+        Some(Error::from(failure).as_event(&self.request_id))
     }
 
     fn settle(&mut self, outcome: Outcome) {

@@ -10,17 +10,11 @@
 use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use aws_lc_rs::{hkdf, hmac, rand};
+use aws_lc_rs::{hkdf, hmac};
 use domain::{KeyHash, WorkspaceId};
 use zeroize::Zeroizing;
 
-/// Fresh bytes of the system's randomness.
-#[must_use]
-pub fn random_bytes<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    rand::fill(&mut bytes).expect("without the system's randomness no key can be safe");
-    bytes
-}
+use crate::random::random_bytes;
 
 /// The key from which all others are derived. Wiped from memory when dropped.
 #[derive(Clone)]

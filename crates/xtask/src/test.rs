@@ -30,7 +30,7 @@ fn format_and_lints() -> anyhow::Result<()> {
 fn licences() -> anyhow::Result<()> {
     if has("cargo", &["deny", "--version"]) {
         // Advisories need the network of the advisory database; they are asked for apart: `cargo deny check advisories`.
-        run("cargo", &["deny", "--offline", "check", "licenses", "bans", "sources"])
+        run("cargo", &["deny", "check", "licenses", "bans", "sources"])
     } else {
         skipped("licences and duplicates", "cargo-deny (cargo install --locked cargo-deny)")
     }

@@ -7,7 +7,7 @@ use domain::edit::group::check_name;
 use domain::edit::key::KeyDraft;
 use domain::{GroupId, Key, WorkspaceId, edit};
 use serde::{Deserialize, Serialize};
-use storage::{EditError, random_bytes};
+use storage::{EditError, random_base62};
 
 use crate::admin::Admin;
 use crate::authenticate::Operator;
@@ -16,7 +16,6 @@ use crate::groups::named;
 use crate::json::{Answer, NotYet, Received, parse};
 use crate::path::InPath;
 
-const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 /// Every prefix of ours begins so.
 const MARK: &str = "sky_";
 /// Characters of a prefix after the mark.
@@ -64,8 +63,8 @@ async fn mint(
     name: Option<Arc<str>>,
 ) -> Result<(Arc<Key>, String), Error> {
     for _ in 0..TRIES_MAX {
-        let prefix: Arc<str> = format!("{MARK}{}", random(PREFIX_LEN)).into();
-        let api_key = format!("{prefix}.{}", random(SECRET_LEN));
+        let prefix: Arc<str> = format!("{MARK}{}", random_base62(PREFIX_LEN)).into();
+        let api_key = format!("{prefix}.{}", random_base62(SECRET_LEN));
         let hash = admin.store.vault().hash(api_key.as_bytes());
         let draft = KeyDraft { prefix: Arc::clone(&prefix), hash, name: name.clone() };
         let minted = move |cx: &edit::Context<'_>| edit::key::mint(cx, workspace, group, draft);
@@ -76,41 +75,4 @@ async fn mint(
         }
     }
     Err(Error::Unavailable)
-}
-
-/// Characters of the alphabet, each as likely as any other.
-fn random(len: usize) -> String {
-    // 248 is the largest multiple of 62 in a byte: bytes from there on would favour the first digits.
-    let even = u8::MAX - u8::MAX % 62;
-    let mut text = String::with_capacity(len);
-    while text.len() < len {
-        let bytes = random_bytes::<64>();
-        let digits = bytes.iter().filter(|byte| **byte < even).map(|byte| ALPHABET[usize::from(byte % 62)]);
-        let missing = len - text.len();
-        text.extend(digits.map(char::from).take(missing));
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn random_text_has_its_length_and_alphabet_and_does_not_repeat() {
-        let (one, two) = (random(SECRET_LEN), random(SECRET_LEN));
-        assert_eq!((one.len(), two.len()), (SECRET_LEN, SECRET_LEN));
-        assert!(one.bytes().all(|byte| ALPHABET.contains(&byte)));
-        assert_ne!(one, two);
-    }
-
-    #[test]
-    fn no_digit_is_favoured() {
-        let text = random(62_000);
-        for digit in ALPHABET {
-            let seen = text.bytes().filter(|byte| byte == digit).count();
-            // 1000 are expected; 200 is six standard deviations.
-            assert!((800..1200).contains(&seen), "{}: {seen}", char::from(*digit));
-        }
-    }
 }

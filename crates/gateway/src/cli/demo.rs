@@ -32,7 +32,7 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     crate::log::start(&config.log);
     let dir = tempfile::tempdir().context("no temporary directory")?;
     let model = ModelServer::start(script()).await.context("the simulated model server cannot start")?;
-    let operator_key = format!("mgmt_demo{}", crate::keys::random_text(32));
+    let operator_key = format!("mgmt_demo{}", storage::random_base62(32));
     let running = serve::start(&config, dir.path(), Some(&operator_key)).await?;
     let base_url = format!("http://{}", running.node.addr());
     let customer_key = furnish(&base_url, &operator_key, &model.base_url()).await?;

@@ -14,7 +14,10 @@ async fn case_151_a_call_answers_200_with_the_slug_in_model() {
     assert_eq!(reply.body["object"], "chat.completion");
     assert_eq!(reply.body["model"], M1);
     assert!(reply.body["choices"][0]["message"]["content"].is_string());
-    assert_eq!(reply.body["usage"], json!({ "prompt_tokens": 10, "completion_tokens": 9, "total_tokens": 19 }));
+    assert_eq!(
+        reply.body["usage"],
+        json!({ "prompt_tokens": 10, "completion_tokens": 9, "total_tokens": 19 })
+    );
     assert_eq!(reply.header("content-type"), "application/json");
 }
 

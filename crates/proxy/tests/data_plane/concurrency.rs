@@ -219,3 +219,33 @@ async fn a_call_in_flight_settles_on_the_path_it_was_admitted_on() {
     assert_eq!(gw.used(&customer.id, M1, "REQUEST").await, 1);
     assert!(tokens(&gw, &customer.id).await > 0);
 }
+
+#[tokio::test]
+async fn a_call_whose_body_is_still_on_its_way_is_judged_by_what_is_edited_meanwhile() {
+    let body = chat(M1).to_string();
+    for (edit, answer) in
+        [("nothing", "200"), ("threshold", "429"), ("models", "403"), ("key", "401"), ("group", "401")]
+    {
+        let gw = Gateway::start().await;
+        let customer = gw.customer("cust", models(M1, &[("REQUEST", "DAY", 5)])).await;
+        assert_eq!(calls(&gw, &customer.key, M1, 2).await, [200, 200]);
+        let mut raw = Raw::open(&gw).await;
+        let lines =
+            format!("content-length: {}\r\nexpect: 100-continue\r\nconnection: close\r\n", body.len());
+        raw.send(chat_head(&customer.key, &lines)).await;
+        // Said when the caller is known and its body is about to be read.
+        assert!(raw.piece().await.starts_with("HTTP/1.1 100 "));
+        let group = format!("/v1/gateway/groups/{}", customer.id);
+        let prefix = customer.key.split_once('.').unwrap().0;
+        match edit {
+            "threshold" => limit(&gw, &customer.id, &[("REQUEST", "DAY", 2)]).await,
+            "models" => drop(gw.patch(&group, json!({ "models": models(M2, &[]) })).await.expect(200)),
+            "key" => drop(gw.delete(&format!("{group}/api_keys/{prefix}")).await.expect(200)),
+            "group" => drop(gw.delete(&group).await.expect(200)),
+            _ => {}
+        }
+        raw.send(&body).await;
+        let said = raw.rest().await;
+        assert!(said.starts_with(&format!("HTTP/1.1 {answer} ")), "{edit}: {said}");
+    }
+}

@@ -248,9 +248,11 @@ async fn case_183_an_exhausted_department_leaves_the_other_its_part() {
 
 #[tokio::test]
 async fn case_184_a_refused_call_counts_at_no_level() {
-    for (refusing, minutes) in
-        [("root", [Some(1), None, None]), ("middle", [Some(9), Some(1), None]), ("leaf", [Some(9), None, Some(1)])]
-    {
+    for (refusing, minutes) in [
+        ("root", [Some(1), None, None]),
+        ("middle", [Some(9), Some(1), None]),
+        ("leaf", [Some(9), None, Some(1)]),
+    ] {
         let gw = Gateway::start().await;
         let mut groups = Vec::new();
         for (level, minute) in minutes.into_iter().enumerate() {
@@ -377,8 +379,12 @@ async fn limits_survive_a_restart() {
 async fn thresholds_of_any_size_work() {
     let gw = Gateway::start().await;
     let most = u64::try_from(i64::MAX).unwrap();
-    let limits =
-        [("REQUEST", "MINUTE", most), ("TOKEN", "MINUTE", most), ("REQUEST", "DAY", most), ("TOKEN", "DAY", most)];
+    let limits = [
+        ("REQUEST", "MINUTE", most),
+        ("TOKEN", "MINUTE", most),
+        ("REQUEST", "DAY", most),
+        ("TOKEN", "DAY", most),
+    ];
     let customer = gw.customer("cust", models(M1, &limits)).await;
     assert_eq!(calls(&gw, &customer.key, M1, 2).await, [200, 200]);
     assert_eq!(charged(&gw, &customer.id).await, (json!(2), json!(38)));

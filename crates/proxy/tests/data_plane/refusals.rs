@@ -110,8 +110,12 @@ async fn admitted_and_refused_calls_tell_how_the_callers_own_limits_stand() {
         let until_midnight = if at == 0 { "12h0m0s" } else { "11h59m50s" };
         assert_eq!(reply.header("x-ratelimit-reset-tokens"), until_midnight);
         let policy = members(reply, "ratelimit-policy");
-        let quotas = ["\"requests-day\";q=9;w=86400", "\"requests-minute\";q=2;w=60",
-            "\"tokens-day\";q=500;w=86400", "\"tokens-minute\";q=1000;w=60"];
+        let quotas = [
+            "\"requests-day\";q=9;w=86400",
+            "\"requests-minute\";q=2;w=60",
+            "\"tokens-day\";q=500;w=86400",
+            "\"tokens-minute\";q=1000;w=60",
+        ];
         assert_eq!(policy, quotas);
         let seconds = if at == 0 { 43_200 } else { 43_190 };
         let standing = [
@@ -146,7 +150,7 @@ async fn retry_after_is_sufficient_and_tight() {
     for limits in [
         &[("REQUEST", "SECOND", 3)][..],
         &[("REQUEST", "MINUTE", 3)],
-        &[("REQUEST", "MINUTE", 1), ("REQUEST", "SECOND", 1)],
+        &[("REQUEST", "SECOND", 1), ("TOKEN", "MINUTE", 30)],
         &[("TOKEN", "SECOND", 70)],
         &[("TOKEN", "MINUTE", 70)],
         &[("TOKEN", "MINUTE", 70), ("REQUEST", "MINUTE", 2), ("REQUEST", "DAY", 100)],

@@ -136,6 +136,13 @@ impl Raw {
         self.0.write_all(bytes.as_ref()).await.unwrap();
     }
 
+    /// What comes next, as much as there is.
+    pub(crate) async fn piece(&mut self) -> String {
+        let mut piece = [0; 4096];
+        let read = self.0.read(&mut piece).await.unwrap();
+        String::from_utf8(piece[..read].to_vec()).unwrap()
+    }
+
     /// Everything until the gateway closes the connection.
     pub(crate) async fn rest(mut self) -> String {
         let mut all = Vec::new();

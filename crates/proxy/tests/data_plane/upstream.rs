@@ -1,13 +1,14 @@
 //! Model servers that refuse, redirect, hang, lie or are not there.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use http::Method;
 use modelsim::{Act, Encoding, End, UsageReport};
 use serde_json::{Value, json};
 use testkit::{Customer, Gateway, ModelServer, Script};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::*;
 
@@ -28,10 +29,7 @@ fn at(base_url: &str) -> Value {
 }
 
 async fn charged_x(gw: &Gateway, customer: &Customer) -> (Value, Value) {
-    (
-        gw.used(&customer.id, "acme/x", "REQUEST").await,
-        gw.used(&customer.id, "acme/x", "TOKEN").await,
-    )
+    (gw.used(&customer.id, "acme/x", "REQUEST").await, gw.used(&customer.id, "acme/x", "TOKEN").await)
 }
 
 #[tokio::test]
@@ -66,7 +64,8 @@ async fn case_161_a_model_servers_own_error_passes_with_its_status_and_body() {
 #[tokio::test]
 async fn a_model_servers_429_passes_with_its_retry_after_and_the_tokens_are_given_back() {
     let gw = Gateway::start().await;
-    gw.model.set(Script::failing(429, r#"{"error":{"message":"slow down"}}"#).with_header("retry-after", "7"));
+    gw.model
+        .set(Script::failing(429, r#"{"error":{"message":"slow down"}}"#).with_header("retry-after", "7"));
     let limits = [("TOKEN", "MINUTE", 20), ("REQUEST", "DAY", 10)];
     let customer = gw.customer("cust", models(M1, &limits)).await;
     for used in 1..=3 {
@@ -269,7 +268,9 @@ async fn a_target_that_does_not_speak_the_dialect_is_400_and_nothing_is_charged(
 
 #[tokio::test]
 async fn a_target_without_its_secret_is_502_and_nothing_is_charged() {
-    for target in [json!({ "provider": "BASETEN", "model_id": "abc" }), json!({ "provider": "BASETEN_MODEL_API" })] {
+    for target in
+        [json!({ "provider": "BASETEN", "model_id": "abc" }), json!({ "provider": "BASETEN_MODEL_API" })]
+    {
         let gw = Gateway::start().await;
         let customer = customer_of(&gw, target).await;
         let reply = gw.chat(&customer.key, "acme/x").await;
@@ -281,8 +282,8 @@ async fn a_target_without_its_secret_is_502_and_nothing_is_charged() {
 
 #[tokio::test]
 async fn each_provider_is_called_at_its_own_address_with_its_own_credential() {
-    let model = ModelServer::start(Script::default()).await.unwrap();
-    let base = model.base_url();
+    let server = ModelServer::start(Script::default()).await.unwrap();
+    let base = server.base_url();
     let gw = Gateway::with(|config| {
         config.upstream.openai_base_url = format!("{base}/openai");
         config.upstream.baseten_url = format!("{base}/{{model_id}}/{{environment}}");
@@ -298,33 +299,36 @@ async fn each_provider_is_called_at_its_own_address_with_its_own_credential() {
     let compatible = json!({
         "provider": "OPENAI_COMPATIBLE", "target_model": "m", "secret_id": "UP", "base_url": format!("{base}/own/"),
     });
-    let granted = ["acme/a", "acme/b", "acme/c", "acme/d", "acme/e"].map(|slug| model_entry(slug));
+    let granted = ["acme/a", "acme/b", "acme/c", "acme/d", "acme/e"].map(|slug| model(slug, &[]));
     let key = gw.customer("cust", Value::Array(granted.to_vec())).await.key;
     for (slug, target, path, authorization, name) in [
         ("acme/a", baseten, "/v1/abc/production/chat/completions", "Api-Key bt-key", "acme/a"),
         ("acme/b", staging, "/v1/abc/staging/chat/completions", "Api-Key bt-key", "acme/b"),
-        ("acme/c", json!({ "provider": "BASETEN_MODEL_API", "target_model": "m" }), "/v1/apis/chat/completions", "Api-Key bt-key", "m"),
+        (
+            "acme/c",
+            json!({ "provider": "BASETEN_MODEL_API", "target_model": "m" }),
+            "/v1/apis/chat/completions",
+            "Api-Key bt-key",
+            "m",
+        ),
         ("acme/d", openai, "/v1/openai/chat/completions", "Bearer sk-up", "gpt"),
         ("acme/e", compatible, "/v1/own/chat/completions", "Bearer sk-up", "m"),
     ] {
         gw.post("/v1/gateway/endpoints", json!({ "slug": slug, "targets": [target] })).await.expect(200);
         let reply = gw.chat(&key, slug).await.expect(200);
-        let seen = model.last_request().unwrap();
+        let seen = server.last_request().unwrap();
         assert_eq!((seen.path.as_str(), seen.header("authorization")), (path, Some(authorization)));
         let body: Value = serde_json::from_slice(&seen.body).unwrap();
         assert_eq!((&body["model"], &reply.body["model"]), (&json!(name), &json!(slug)));
     }
 }
 
-fn model_entry(slug: &str) -> Value {
-    model(slug, &[])
-}
-
 #[tokio::test]
 async fn a_target_that_is_changed_or_renamed_is_followed_at_once() {
     let gw = Gateway::start().await;
     let other = ModelServer::start(Script::default()).await.unwrap();
-    let made = gw.post("/v1/gateway/endpoints", json!({ "slug": "acme/x", "targets": [at(&gw.model.base_url())] }));
+    let made =
+        gw.post("/v1/gateway/endpoints", json!({ "slug": "acme/x", "targets": [at(&gw.model.base_url())] }));
     let path = format!("/v1/gateway/endpoints/{}", made.await.expect(200).body["id"].as_str().unwrap());
     let key = gw.customer("cust", json!([model("acme/x", &[]), model("acme/y", &[])])).await.key;
     gw.chat(&key, "acme/x").await.expect(200);
@@ -338,22 +342,30 @@ async fn a_target_that_is_changed_or_renamed_is_followed_at_once() {
     refused(&gw.chat(&key, "acme/y").await, 404, "model_not_found");
 }
 
-/// Answers one call on each connection as if it would serve more, and then closes it. Tells when it has.
-async fn serve_once_each(listener: TcpListener, closed: tokio::sync::mpsc::Sender<()>) {
-    let answer = r#"{"model":"x","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#;
-    loop {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        let mut request = Vec::new();
-        while !request.ends_with(b"}") {
-            let mut piece = [0; 4096];
-            let read = stream.read(&mut piece).await.unwrap();
-            request.extend_from_slice(&piece[..read]);
+/// Reads a call to the end of its body. `false`: the peer has left.
+async fn read_call(stream: &mut TcpStream) -> bool {
+    let mut request = Vec::new();
+    while !request.ends_with(b"}") {
+        let mut piece = [0; 4096];
+        let read = stream.read(&mut piece).await.unwrap();
+        if read == 0 {
+            return false;
         }
-        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", answer.len());
-        stream.write_all((head + answer).as_bytes()).await.unwrap();
-        drop(stream);
-        closed.send(()).await.unwrap();
+        request.extend_from_slice(&piece[..read]);
     }
+    true
+}
+
+/// Answers a call as a server does that keeps its connections. `false`: the peer has left.
+async fn answer_one(stream: &mut TcpStream) -> bool {
+    const ANSWER: &str = r#"{"model":"x","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#;
+    if !read_call(stream).await {
+        return false;
+    }
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
+    let answer = format!("{head}content-length: {}\r\n\r\n{ANSWER}", ANSWER.len());
+    stream.write_all(answer.as_bytes()).await.unwrap();
+    true
 }
 
 #[tokio::test]
@@ -361,26 +373,81 @@ async fn a_kept_connection_that_the_server_has_closed_does_not_fail_the_next_cal
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
     let (closed, mut has_closed) = tokio::sync::mpsc::channel(1);
-    let server = tokio::spawn(serve_once_each(listener, closed));
+    let server = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            answer_one(&mut stream).await;
+            drop(stream);
+            closed.send(()).await.unwrap();
+        }
+    });
     let gw = Gateway::with(|config| config.server.workers = 1).await;
     let customer = customer_of(&gw, at(&base_url)).await;
-    for used in 1..=20 {
+    for _ in 0..20 {
         gw.chat(&customer.key, "acme/x").await.expect(200);
         has_closed.recv().await.unwrap();
-        assert_eq!(charged_x(&gw, &customer).await.0, used);
     }
+    assert_eq!(charged_x(&gw, &customer).await, (json!(20), json!(40)));
     server.abort();
+}
+
+/// A server that answers every call whole. Returns its base URL and counts its connections.
+async fn plain_server(accepted: &Arc<AtomicUsize>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let accepted = Arc::clone(accepted);
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            accepted.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(async move { while answer_one(&mut stream).await {} });
+        }
+    });
+    base_url
+}
+
+#[tokio::test]
+async fn a_stream_that_comes_as_a_whole_answer_is_passed_on_as_one() {
+    let gw = Gateway::start().await;
+    let customer = customer_of(&gw, at(&plain_server(&Arc::default()).await)).await;
+    let reply = gw.chat_with(&customer.key, streamed("acme/x")).await.expect(200);
+    assert_eq!((reply.header("content-type"), &reply.body["model"]), ("application/json", &json!("acme/x")));
+    assert_eq!(charged_x(&gw, &customer).await, (json!(1), json!(2)));
+}
+
+/// Answers 500 and never comes to the end of it.
+async fn fail_for_ever(listener: TcpListener) {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    assert!(read_call(&mut stream).await);
+    let head = "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 1000\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    assert!(!read_call(&mut stream).await, "the gateway closes the connection");
+}
+
+#[tokio::test]
+async fn an_error_that_does_not_come_to_its_end_is_504_and_costs_no_tokens() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let server = tokio::spawn(fail_for_ever(listener));
+    let gw = Gateway::with(|config| config.upstream.idle_timeout = Duration::from_millis(50)).await;
+    let customer = customer_of(&gw, at(&base_url)).await;
+    refused(&gw.chat(&customer.key, "acme/x").await, 504, "upstream_timeout");
+    assert_eq!(charged_x(&gw, &customer).await, (json!(1), json!(0)));
+    server.await.unwrap();
 }
 
 #[tokio::test]
 async fn a_connection_is_kept_for_the_next_call() {
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let base_url = plain_server(&accepted).await;
     let gw = Gateway::with(|config| config.server.workers = 1).await;
-    let ports = |_: &Gateway| ();
-    ports(&gw);
-    let customer = counted(&gw).await;
-    for call in [chat(M1), streamed(M1), chat(M1)] {
-        gw.chat_with(&customer.key, call).await.expect(200);
+    let customer = customer_of(&gw, at(&base_url)).await;
+    for _ in 0..5 {
+        gw.chat(&customer.key, "acme/x").await.expect(200);
     }
-    let probe = gw.request(Method::GET, "/healthz/ready").send().await;
-    assert_eq!(probe.status, 200);
+    assert_eq!(accepted.load(Ordering::SeqCst), 1);
+    // Servers commonly close an idle connection after a minute; ours is not used that long.
+    gw.clock.advance(Duration::from_secs(55));
+    gw.chat(&customer.key, "acme/x").await.expect(200);
+    assert_eq!(accepted.load(Ordering::SeqCst), 2);
 }

@@ -18,8 +18,9 @@ use super::lock::Lock;
 use super::{config_rows, fields, ledger_rows};
 use crate::committer::{EditJob, Prepared};
 use crate::error::EditError;
+use crate::random::random_bytes;
 use crate::today::{Today, UseScope};
-use crate::vault::{Vault, random_bytes};
+use crate::vault::Vault;
 
 /// For the client of an edit that meets something revoked or deleted.
 const TAKEN: &str = "This was in use before and cannot be used again; choose another.";

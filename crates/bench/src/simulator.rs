@@ -1,0 +1,40 @@
+//! The simulated model server as a process of its own: this program again, with a hidden command.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+
+use anyhow::Context;
+use modelsim::{ModelServer, Script};
+
+use crate::machine::{Machine, Part};
+use crate::process::Running;
+use crate::say::say;
+use crate::subject::Subject;
+
+/// Whole answers are about 400 bytes; streams have one chunk per word, between the role and the reason.
+fn script() -> Script {
+    Script { completion_tokens: 20, remember: 0, ..Script::default() }
+}
+
+/// The hidden command: says its address, serves until standard input ends, so that it never outlives its parent.
+pub(crate) fn serve() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let server = ModelServer::start(script()).await?;
+        say(&server.addr().to_string());
+        tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await??;
+        Ok(())
+    })
+}
+
+pub(crate) fn start(machine: Machine) -> anyhow::Result<Subject> {
+    let this = std::env::current_exe()?;
+    let mut command = machine.command(Part::ModelServer, &this);
+    command.arg("modelsim").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut process = Running::start(command, None)?;
+    let stdout = process.child().stdout.take().context("its standard output is a pipe")?;
+    let mut line = String::new();
+    BufReader::new(stdout).read_line(&mut line)?;
+    let addr = line.trim().parse().context("the model server did not say its address")?;
+    Ok(Subject { name: "nothing", doing: "straight to the model server", addr, key: None, process })
+}

@@ -1,0 +1,151 @@
+//! The report: one Markdown table of medians and ratios. Integers only; fractions are written digit by digit.
+
+use crate::load::Burst;
+use crate::process::Consumption;
+
+/// One round of one subject, or the medians of several.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Figures {
+    pub(crate) calls_per_second: u64,
+    pub(crate) p50_nanos: u64,
+    pub(crate) p99_nanos: u64,
+    /// A hundredth of a microsecond each.
+    pub(crate) cpu_centimicros: u64,
+    pub(crate) rss_kib: u64,
+    pub(crate) errors: u64,
+}
+
+/// One line of the table.
+#[derive(Debug)]
+pub(crate) enum Line {
+    Measured { name: &'static str, doing: &'static str, connections: usize, figures: Figures },
+    Skipped { name: &'static str, why: &'static str },
+}
+
+impl Figures {
+    pub(crate) fn of(mut burst: Burst, before: Consumption, after: Consumption) -> Figures {
+        burst.nanos.sort_unstable();
+        let calls = burst.nanos.len() as u64;
+        let micros = u64::try_from(burst.elapsed.as_micros()).unwrap_or(u64::MAX);
+        let cpu = after.cpu_micros.saturating_sub(before.cpu_micros);
+        Figures {
+            calls_per_second: calls * 1_000_000 / micros.max(1),
+            p50_nanos: percentile(&burst.nanos, 50),
+            p99_nanos: percentile(&burst.nanos, 99),
+            cpu_centimicros: cpu * 100 / calls.max(1),
+            rss_kib: after.rss_kib,
+            errors: burst.errors,
+        }
+    }
+
+    /// Column by column; errors are not forgiven, so they are summed.
+    pub(crate) fn median(rounds: &[Figures]) -> Figures {
+        let column = |of: fn(&Figures) -> u64| {
+            let mut values: Vec<u64> = rounds.iter().map(of).collect();
+            values.sort_unstable();
+            percentile(&values, 50)
+        };
+        Figures {
+            calls_per_second: column(|round| round.calls_per_second),
+            p50_nanos: column(|round| round.p50_nanos),
+            p99_nanos: column(|round| round.p99_nanos),
+            cpu_centimicros: column(|round| round.cpu_centimicros),
+            rss_kib: column(|round| round.rss_kib),
+            errors: rounds.iter().map(|round| round.errors).sum(),
+        }
+    }
+}
+
+/// The lines, each with its ratios to nginx at the same number of connections.
+pub(crate) fn render(lines: &[Line]) -> Vec<String> {
+    let head = "| Through | Doing | c | calls/s | p50 ms | p99 ms | CPU µs a call | RSS MiB | errors | of nginx: calls/s | p50 | CPU |";
+    let rule = "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |";
+    let rows = lines.iter().map(|line| row(line, lines));
+    [head.to_owned(), rule.to_owned()].into_iter().chain(rows).collect()
+}
+
+fn row(line: &Line, lines: &[Line]) -> String {
+    let (name, doing, connections, figures) = match line {
+        Line::Skipped { name, why } => return format!("| {name} | skipped: {why} | | | | | | | | | | |"),
+        Line::Measured { name, doing, connections, figures } => (name, doing, *connections, figures),
+    };
+    let Figures { calls_per_second, p50_nanos, p99_nanos, cpu_centimicros, rss_kib, errors } = figures;
+    format!(
+        "| {name} | {doing} | {connections} | {calls_per_second} | {} | {} | {} | {} | {errors} | {} |",
+        fraction(p50_nanos / 1000, 1000),
+        fraction(p99_nanos / 1000, 1000),
+        fraction(cpu_centimicros / 10, 10),
+        rss_kib / 1024,
+        ratios(figures, nginx(lines, connections)),
+    )
+}
+
+fn nginx(lines: &[Line], at: usize) -> Option<&Figures> {
+    lines.iter().find_map(|line| match line {
+        Line::Measured { name: "nginx", connections, figures, .. } if *connections == at => Some(figures),
+        Line::Measured { .. } | Line::Skipped { .. } => None,
+    })
+}
+
+fn ratios(figures: &Figures, nginx: Option<&Figures>) -> String {
+    let Some(nginx) = nginx else { return "– | – | –".to_owned() };
+    let pairs = [
+        (figures.calls_per_second, nginx.calls_per_second),
+        (figures.p50_nanos, nginx.p50_nanos),
+        (figures.cpu_centimicros, nginx.cpu_centimicros),
+    ];
+    pairs.map(|(ours, theirs)| format!("{}×", fraction(ours * 100 / theirs.max(1), 100))).join(" | ")
+}
+
+/// `amount / unit` with as many digits as the unit has zeros.
+fn fraction(amount: u64, unit: u64) -> String {
+    let digits = usize::try_from(unit.ilog10()).unwrap_or_default();
+    format!("{}.{:0digits$}", amount / unit, amount % unit)
+}
+
+/// The value that so many of a hundred do not pass; zero where there are none.
+fn percentile(sorted: &[u64], percent: usize) -> u64 {
+    let rank = (sorted.len() * percent).div_ceil(100);
+    sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Figures, Line, fraction, percentile, render};
+
+    #[test]
+    fn a_percentile_is_one_of_the_values() {
+        let values: Vec<u64> = (1..=200).collect();
+        assert_eq!((percentile(&values, 50), percentile(&values, 99)), (100, 198));
+        assert_eq!((percentile(&[7], 99), percentile(&[], 50)), (7, 0));
+    }
+
+    #[test]
+    fn fractions_keep_their_zeros() {
+        assert_eq!((fraction(1_007, 1000), fraction(96, 100)), ("1.007".to_owned(), "0.96".to_owned()));
+    }
+
+    #[test]
+    fn ratios_are_to_nginx_at_the_same_number_of_connections() {
+        let figures = |calls_per_second| Figures {
+            calls_per_second,
+            p50_nanos: 130_000,
+            p99_nanos: 2_000_000,
+            cpu_centimicros: 1_700,
+            rss_kib: 14 << 10,
+            errors: 0,
+        };
+        let measured = |name, connections, calls| Line::Measured {
+            name,
+            doing: "",
+            connections,
+            figures: figures(calls),
+        };
+        let lines = [measured("nginx", 1, 1), measured("nginx", 32, 1000), measured("tollgate", 32, 1250)];
+        let table = render(&lines);
+        assert_eq!(
+            table[4],
+            "| tollgate |  | 32 | 1250 | 0.130 | 2.000 | 17.0 | 14 | 0 | 1.25× | 1.00× | 1.00× |"
+        );
+    }
+}
