@@ -249,3 +249,19 @@ async fn an_endpoint_is_tested_with_one_call_that_nobody_pays() {
     assert_eq!((&reply.body["status"], &reply.body["error"]), (&json!(200), &Value::Null));
     assert_eq!(fields(&reply.body["usage"]), ["cached_input_tokens", "input_tokens", "output_tokens"]);
 }
+
+#[tokio::test]
+async fn case_144_traffic_follows_a_new_target_with_the_next_call() {
+    let gw = Gateway::start().await;
+    let group = created(&gw, plain("cust_42")).await;
+    let key = gw.key(&group).await;
+    let other = testkit::ModelServer::start(testkit::Script::default()).await.unwrap();
+    assert_eq!(chat(&gw, &key, "acme/m1").await, 200);
+    let endpoints = gw.get(ENDPOINTS).await.body;
+    let m1 = endpoints["items"].as_array().unwrap().iter().find(|e| e["slug"] == "acme/m1").unwrap().clone();
+    let target =
+        json!({"provider": "OPENAI_COMPATIBLE", "base_url": other.base_url(), "target_model": "other"});
+    assert_eq!(gw.patch(&path(&m1), json!({"targets": [target]})).await.status, 200);
+    assert_eq!(chat(&gw, &key, "acme/m1").await, 200);
+    assert_eq!((gw.model.served().started, other.served().started), (1, 1));
+}

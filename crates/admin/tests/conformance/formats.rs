@@ -95,3 +95,23 @@ async fn case_233_an_error_does_not_grow_with_what_was_sent() {
     assert_eq!(reply.status, 400);
     assert!(reply.body["message"].as_str().unwrap().len() < 1_000);
 }
+
+#[tokio::test]
+async fn case_237_every_timestamp_is_utc_in_whole_seconds() {
+    let gw = Gateway::start().await;
+    let group = created(&gw, plain("cust_42")).await;
+    gw.post("/v1/secrets", json!({"name": "upstream", "value": "sk-1"})).await;
+    let endpoints = gw.get(ENDPOINTS).await.body;
+    let secrets = gw.get("/v1/secrets").await.body;
+    let read = gw.get(&group_path(&group)).await.body;
+    let deleted = gw.delete(&group_path(&group)).await.body;
+    for (what, value) in [
+        ("a group's creation", &read["created_at"]),
+        ("a group's deletion", &deleted["deleted_at"]),
+        ("an endpoint's creation", &endpoints["items"][0]["created_at"]),
+        ("an endpoint's update", &endpoints["items"][0]["updated_at"]),
+        ("a secret's creation", &secrets["items"][0]["created_at"]),
+    ] {
+        assert_eq!(value, "2026-05-13T12:00:00Z", "{what}: the test's clock stands at noon");
+    }
+}

@@ -345,3 +345,14 @@ async fn case_017_a_threshold_of_0_blocks_where_the_setting_says_so() {
     refused(&gw.patch(&group_path(reply.body["id"].as_str().unwrap()), json!({})).await, 400, "50");
     refused(&gw.post(GROUPS, threshold(json!(-1))).await, 400, "18");
 }
+
+#[tokio::test]
+async fn case_044_a_rejected_create_leaves_its_identifier_free() {
+    let gw = Gateway::start().await;
+    let mut rejected = plain("cust_42");
+    rejected["models"] = json!([]);
+    refused(&gw.post(GROUPS, rejected).await, 400, "14");
+    refused(&gw.post(GROUPS, body("cust_42", &[m1(&[])], "CASCADING", Some("00000000001"))).await, 404, "32");
+    assert_eq!(gw.get(&format!("{GROUPS}?external_entity_id=cust_42")).await.body["items"], json!([]));
+    assert_eq!(gw.post(GROUPS, plain("cust_42")).await.status, 200);
+}

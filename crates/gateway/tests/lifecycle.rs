@@ -1,7 +1,10 @@
-//! What survives a restart, and what a limit knows of the time before it was declared.
+//! A gateway over its life: ready, stopping, started again; and what a limit knows of the time before it was declared.
 
+use std::time::Duration;
+
+use http::Method;
 use serde_json::{Value, json};
-use testkit::Gateway;
+use testkit::{Gateway, Script};
 
 const DAY: &str = "DAY";
 
@@ -106,4 +109,44 @@ async fn nothing_that_was_said_in_a_call_is_kept() {
         let holds = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
         assert!(!holds(said) && !holds(secret) && !holds("word word"), "{}", path.display());
     }
+}
+
+#[tokio::test]
+async fn a_running_gateway_says_that_it_is_live_and_ready() {
+    let gw = Gateway::start().await;
+    for path in ["/healthz/live", "/healthz/ready"] {
+        gw.request(Method::GET, path).send().await.expect(200);
+    }
+    gw.request(Method::GET, "/healthz/other").send().await.expect(404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_in_flight_comes_to_its_end_while_the_gateway_stops_and_is_counted() {
+    let mut gw = Gateway::start().await;
+    let customer = gw.customer("cust", daily("TOKEN", 1_000)).await;
+    gw.model.set(Script { between_chunks: Duration::from_millis(20), ..Script::default() });
+    let body = json!({
+        "model": "acme/m1", "stream": true, "messages": [{ "role": "user", "content": "Say hello." }],
+    });
+    let stream = gw.chat_request(&customer.key).json(&body).open().await;
+    let (text, ()) = tokio::join!(stream.rest(), gw.stop());
+    assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
+    gw.restart().await;
+    assert_eq!(gw.used(&customer.id, "acme/m1", "TOKEN").await, 19);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_outlasts_the_grace_is_cut_and_charged_for_what_was_seen() {
+    let mut gw = Gateway::with(|config| config.server.shutdown_grace = Duration::from_millis(50)).await;
+    let customer = gw.customer("cust", daily("TOKEN", 1_000)).await;
+    gw.model.set(Script { end: testkit::End::StallAfter(4), ..Script::default() });
+    let body = json!({
+        "model": "acme/m1", "stream": true, "messages": [{ "role": "user", "content": "Say hello." }],
+    });
+    let mut stream = gw.chat_request(&customer.key).json(&body).open().await;
+    stream.piece().await.unwrap();
+    gw.stop().await;
+    gw.restart().await;
+    let used = gw.used(&customer.id, "acme/m1", "TOKEN").await.as_u64().unwrap();
+    assert!((1..100).contains(&used), "prompt and words seen, not the whole hold: {used}");
 }
