@@ -190,3 +190,30 @@ fn management_can_have_a_listener_of_its_own() {
     let inside = tollgate(&["groups", "list", "--url", &serve.admin_url(), "--key", KEY], &[]);
     assert!(inside.status.success(), "{inside:?}");
 }
+
+#[test]
+fn a_log_line_names_the_call_and_never_what_was_said_or_with_which_key() {
+    let dir = TempDir::new().unwrap();
+    let serve = Program::serve(dir.path(), &[("TOLLGATE_MANAGEMENT_KEY", KEY)]);
+    let run = |arguments: &[&str]| {
+        let done = tollgate(arguments, &[("TOLLGATE_URL", &serve.url()), ("TOLLGATE_MANAGEMENT_KEY", KEY)]);
+        assert!(done.status.success(), "{arguments:?}: {done:?}");
+        String::from_utf8(done.stdout).unwrap()
+    };
+    // Nobody listens on port 9 of this machine.
+    run(&["endpoints", "create", "acme/chat", "--base-url", "http://127.0.0.1:9/v1", "--target-model", "m"]);
+    let group = run(&["groups", "create", "--external-id", "org", "--model", "acme/chat"]);
+    let key = run(&["keys", "mint", group.split_whitespace().next().unwrap()]);
+    let (prefix, secret) = key.trim().split_once('.').unwrap();
+    let url = serve.url();
+    let said = r#"{"model":"acme/chat","messages":[{"role":"user","content":"a private sentence"}]}"#;
+    let failed = call(url.trim_start_matches("http://"), key.trim(), said);
+    assert!(failed.starts_with("HTTP/1.1 502"), "{failed}");
+    let line: serde_json::Value = serde_json::from_str(&serve.line_with("call failed")).unwrap();
+    assert_eq!((line["status"].as_u64(), line["slug"].as_str()), (Some(502), Some("acme/chat")));
+    assert_eq!(line["key"].as_str(), Some(prefix));
+    assert!(line["cause"].as_str().unwrap().contains("no connection"), "{line}");
+    assert!(failed.contains(line["request_id"].as_str().unwrap()), "the caller can name the call");
+    let all = serve.said();
+    assert!(!all.contains(secret) && !all.contains("private sentence") && !all.contains(KEY), "{all}");
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use domain::{RequestId, Snapshot};
+use domain::{Now, RequestId, Slug, Snapshot};
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 use wire::ChatCall;
@@ -34,16 +34,25 @@ enum Path<'a> {
     Model(&'a str),
 }
 
+/// What is known of a call as it goes, for its log line if it is not served.
+struct Trace {
+    id: RequestId,
+    began: Now,
+    key: Option<Arc<str>>,
+    slug: Option<Slug>,
+}
+
 impl Worker {
     /// Answers one request of the data plane.
     pub async fn serve(self: &Arc<Self>, request: Request<Incoming>) -> Response<Body> {
-        let now = self.shared.clock.now();
-        let id = RequestId::new(now.wall_ms, storage::random_bytes());
+        let began = self.shared.clock.now();
+        let id = RequestId::new(began.wall_ms, storage::random_bytes());
         let shown = id.to_string();
-        let mut response = match self.answer(id, request).await {
+        let mut trace = Trace { id, began, key: None, slug: None };
+        let mut response = match self.answer(&mut trace, request).await {
             Ok(response) => response,
             Err(error) => {
-                self.log(&shown, &error);
+                self.log(&trace, &error);
                 error.render(&shown)
             }
         };
@@ -57,7 +66,7 @@ impl Worker {
 
     async fn answer(
         self: &Arc<Self>,
-        id: RequestId,
+        trace: &mut Trace,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Error> {
         if self.shared.is_draining() {
@@ -67,12 +76,13 @@ impl Worker {
         let path = path(&head.method, head.uri.path())?;
         let snapshot = self.shared.store.snapshot();
         let caller = self.authenticate(&head.headers, &snapshot)?;
+        trace.key = Some(Arc::clone(&caller.key.prefix));
         match path {
             Path::Models => Ok(models::list(&snapshot, &caller)),
             Path::Model(slug) => models::get(&snapshot, &caller, slug),
             Path::ChatCompletions => {
                 let body = intake::read(&self.shared, &head.headers, body).await?;
-                self.chat(id, &head.headers, &body.bytes).await
+                self.chat(trace, &head.headers, &body.bytes).await
             }
         }
     }
@@ -83,12 +93,12 @@ impl Worker {
 
     async fn chat(
         self: &Arc<Self>,
-        id: RequestId,
+        trace: &mut Trace,
         headers: &HeaderMap,
         body: &Bytes,
     ) -> Result<Response<Body>, Error> {
         let call = wire::read_chat(body).map_err(Error::Malformed)?;
-        let (admitted, route, rates) = self.admitted(id, headers, &call).await?;
+        let (admitted, route, rates) = self.admitted(trace, headers, &call).await?;
         let outbound = Outbound::new(&call, body, headers, &route);
         drop(call);
         forward(self, admitted, outbound, rates).await
@@ -97,7 +107,7 @@ impl Worker {
     /// From the configuration as it stands to an admission at exactly that configuration.
     async fn admitted(
         self: &Arc<Self>,
-        id: RequestId,
+        trace: &mut Trace,
         headers: &HeaderMap,
         call: &ChatCall<'_>,
     ) -> Result<(Box<Admitted>, Route, RateHeaders), Error> {
@@ -105,10 +115,11 @@ impl Worker {
             let snapshot = self.shared.store.snapshot();
             let caller = self.authenticate(headers, &snapshot)?;
             let route = choose_route(self, &snapshot, &caller, call.model())?;
+            trace.slug = Some(route.slug.clone());
             let output_max = route.destination.endpoint.target.max_output_tokens;
             let estimate = estimate(call, route.admission, output_max);
             let lane = self.lane(&snapshot, &caller, &route, look);
-            let mut facts = Facts::new(id, &caller, &route, &lane, estimate);
+            let mut facts = Facts::new(trace.id, &caller, &route, &lane, estimate);
             facts.metadata = call.metadata().map(Into::into);
             match admit(&self.shared, &lane, facts).await? {
                 Outlook::Admitted(admitted, standings) => {
@@ -139,15 +150,18 @@ impl Worker {
         })
     }
 
-    fn log(&self, request_id: &str, error: &Error) {
+    fn log(&self, trace: &Trace, error: &Error) {
         if self.shared.settings.calls == CallLog::Off {
             return;
         }
         let face = error.face();
-        let status = face.status.as_u16();
+        let request_id = trace.id.to_string();
+        let (status, code) = (face.status.as_u16(), face.code);
+        let (key, slug) = (trace.key.as_deref(), trace.slug.as_ref().map(Slug::as_str));
+        let ms = self.shared.clock.now().mono_ns.saturating_sub(trace.began.mono_ns) / 1_000_000;
         match error.cause() {
-            Some(cause) => tracing::warn!(request_id, status, code = face.code, cause, "call failed"),
-            None => tracing::info!(request_id, status, code = face.code, "call not served"),
+            Some(cause) => tracing::warn!(request_id, status, code, slug, key, ms, cause, "call failed"),
+            None => tracing::info!(request_id, status, code, slug, key, ms, "call not served"),
         }
     }
 }

@@ -70,7 +70,8 @@ async fn identity_is_asked_for_even_where_the_caller_says_nothing() {
 
 #[tokio::test]
 async fn the_targets_secret_goes_upstream_and_the_callers_key_never_does() {
-    let gw = Gateway::start().await;
+    // One worker, so that what it remembers of the target is what the later calls meet.
+    let gw = Gateway::with(|config| config.server.workers = 1).await;
     gw.post("/v1/secrets", json!({ "name": "UP", "value": "sk-upstream" })).await.expect(200);
     let target = json!({
         "provider": "OPENAI_COMPATIBLE", "base_url": gw.model.base_url(), "target_model": "x", "secret_id": "UP",

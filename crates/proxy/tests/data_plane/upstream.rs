@@ -325,7 +325,7 @@ async fn each_provider_is_called_at_its_own_address_with_its_own_credential() {
 
 #[tokio::test]
 async fn a_target_that_is_changed_or_renamed_is_followed_at_once() {
-    let gw = Gateway::start().await;
+    let gw = Gateway::with(|config| config.server.workers = 1).await;
     let other = ModelServer::start(Script::default()).await.unwrap();
     let made =
         gw.post("/v1/gateway/endpoints", json!({ "slug": "acme/x", "targets": [at(&gw.model.base_url())] }));
