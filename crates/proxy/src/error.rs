@@ -15,12 +15,10 @@ use crate::upstream::DialError;
 #[derive(Debug)]
 pub(crate) enum Error {
     UnknownRoute,
-    WrongMethod,
+    WrongMethod { allowed: &'static str },
     InvalidKey,
     Malformed(Malformed),
-    Compressed,
-    TooLarge { bytes_max: usize },
-    BodyBroken,
+    Body(BodyFault),
     NotAllowed { slug: String },
     NoEndpoint { slug: String },
     Unsupported { provider: &'static str },
@@ -29,6 +27,15 @@ pub(crate) enum Error {
     Overloaded,
     Draining,
     Upstream(UpstreamFailure),
+}
+
+/// Why a request body was not taken. The rest of it stays unread, so its connection ends.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum BodyFault {
+    Compressed,
+    TooLarge { bytes_max: usize },
+    Broken,
+    Slow,
 }
 
 /// Why an upstream gave no answer that we can pass on. The detail is for the log.
@@ -64,27 +71,13 @@ impl Error {
                 "unknown_route",
                 "No such path here; this gateway serves /v1/chat/completions and /v1/models.",
             ),
-            Self::WrongMethod => bad(
+            Self::WrongMethod { .. } => bad(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "unknown_route",
                 "This path does not take this method; use POST for completions and GET for models.",
             ),
             Self::Malformed(malformed) => malformed_face(malformed),
-            Self::Compressed => bad(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "invalid_request",
-                "Compressed request bodies are not accepted; send the body without a content-encoding.",
-            ),
-            Self::TooLarge { bytes_max } => bad(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "request_too_large",
-                format!("The request body is larger than {bytes_max} bytes; send a smaller one."),
-            ),
-            Self::BodyBroken => bad(
-                StatusCode::BAD_REQUEST,
-                "invalid_request",
-                "The request body broke off before its end; send it again.",
-            ),
+            Self::Body(fault) => fault.face(),
             Self::InvalidKey => face(
                 StatusCode::UNAUTHORIZED,
                 "authentication_error",
@@ -137,19 +130,17 @@ impl Error {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         match self {
             Self::Refused(refused) => refused.put_headers(headers),
+            Self::WrongMethod { allowed } => {
+                headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
+            }
             Self::Overloaded | Self::LedgerFull => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             // The rest of an unread body must not be taken for a request; the caller begins anew.
-            Self::InvalidKey
-            | Self::TooLarge { .. }
-            | Self::Compressed
-            | Self::BodyBroken
-            | Self::Draining => {
+            Self::InvalidKey | Self::Body(_) | Self::Draining => {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             Self::UnknownRoute
-            | Self::WrongMethod
             | Self::Malformed(_)
             | Self::NotAllowed { .. }
             | Self::NoEndpoint { .. }
@@ -209,6 +200,33 @@ fn malformed_face(malformed: &Malformed) -> Face {
     Face { status: StatusCode::BAD_REQUEST, kind: "invalid_request_error", code, param, message }
 }
 
+impl BodyFault {
+    fn face(self) -> Face {
+        match self {
+            Self::Compressed => bad(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "invalid_request",
+                "Compressed request bodies are not accepted; send the body without a content-encoding.",
+            ),
+            Self::TooLarge { bytes_max } => bad(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "request_too_large",
+                format!("The request body is larger than {bytes_max} bytes; send a smaller one."),
+            ),
+            Self::Slow => bad(
+                StatusCode::REQUEST_TIMEOUT,
+                "request_timeout",
+                "The request body came too slowly; send it again, faster.",
+            ),
+            Self::Broken => bad(
+                StatusCode::BAD_REQUEST,
+                "invalid_request",
+                "The request body broke off before its end; send it again.",
+            ),
+        }
+    }
+}
+
 impl UpstreamFailure {
     fn face(&self) -> Face {
         let (status, code, message) = match self {
@@ -239,6 +257,12 @@ impl UpstreamFailure {
             Self::Credentials(what) => format!("credential: {what}"),
             Self::Timeout(stage) => format!("timeout: {stage}"),
         }
+    }
+}
+
+impl From<BodyFault> for Error {
+    fn from(fault: BodyFault) -> Self {
+        Self::Body(fault)
     }
 }
 

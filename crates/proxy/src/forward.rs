@@ -18,7 +18,6 @@ use wire::ChatCall;
 use crate::admit::{Admitted, Ending};
 use crate::body::Body;
 use crate::error::{Error, UpstreamFailure};
-use crate::rate_headers::RateHeaders;
 use crate::reply;
 use crate::route::Route;
 use crate::target::Destination;
@@ -26,13 +25,15 @@ use crate::upstream::{SendError, UpstreamBody};
 use crate::worker::{Shared, Worker};
 
 /// The request headers that go upstream as they came, beside `openai-*`.
-const PASSED: [HeaderName; 6] = [
+const PASSED: [HeaderName; 8] = [
     header::CONTENT_TYPE,
     header::ACCEPT,
     header::USER_AGENT,
     HeaderName::from_static("x-session-affinity"),
     HeaderName::from_static("traceparent"),
     HeaderName::from_static("tracestate"),
+    HeaderName::from_static("anthropic-version"),
+    HeaderName::from_static("anthropic-beta"),
 ];
 
 /// How the caller wants its answer.
@@ -98,11 +99,10 @@ pub(crate) async fn forward(
     worker: &Arc<Worker>,
     admitted: Box<Admitted>,
     outbound: Outbound,
-    rates: RateHeaders,
 ) -> Result<Response<Body>, Error> {
     let shared = Arc::clone(admitted.shared());
     let delivery = outbound.delivery;
-    let exchange = exchange(Arc::clone(worker), admitted, outbound, rates);
+    let exchange = exchange(Arc::clone(worker), admitted, outbound);
     match delivery {
         Delivery::Streamed(_) => exchange.await,
         Delivery::Whole => UntilSettled { exchange: Some(Box::pin(exchange)), shared }.await,
@@ -114,7 +114,6 @@ async fn exchange(
     worker: Arc<Worker>,
     mut admitted: Box<Admitted>,
     outbound: Outbound,
-    rates: RateHeaders,
 ) -> Result<Response<Body>, Error> {
     let request = match outbound.request() {
         Ok(request) => request,
@@ -140,9 +139,7 @@ async fn exchange(
         }
     };
     admitted.mark_first_byte();
-    let mut response = reply::reply(admitted, answer, outbound.delivery).await?;
-    rates.put(response.headers_mut());
-    Ok(response)
+    reply::reply(admitted, answer, outbound.delivery).await
 }
 
 /// Refused connections and breaks before an answer: nothing was generated as far as anyone can tell.

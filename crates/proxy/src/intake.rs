@@ -2,17 +2,23 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
+use tokio::time::{Instant, timeout_at};
 
-use crate::error::Error;
+use crate::error::{BodyFault, Error};
 use crate::worker::Shared;
 
 /// Room reserved in advance for a body whose length is announced; more is made as it arrives.
 const FIRST_ROOM_MAX: usize = 64 * 1024;
+
+/// A body may take this long however small it is, and then a second more for each [`PACE_BYTES`].
+const PATIENCE: Duration = Duration::from_secs(10);
+const PACE_BYTES: usize = 1024;
 
 /// A request body in memory; its share of the common room is given back when it is dropped.
 #[derive(Debug)]
@@ -28,21 +34,25 @@ pub(crate) async fn read(
     mut body: Incoming,
 ) -> Result<Intake, Error> {
     if headers.contains_key(header::CONTENT_ENCODING) {
-        return Err(Error::Compressed);
+        return Err(BodyFault::Compressed.into());
     }
     let bytes_max = shared.settings.body_max;
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > bytes_max {
-        return Err(Error::TooLarge { bytes_max });
+        return Err(BodyFault::TooLarge { bytes_max }.into());
     }
     let mut room = Room { shared: Arc::clone(shared), taken: 0 };
     room.take(announced)?;
     let mut whole = Gathered::default();
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| Error::BodyBroken)?.into_data() else { continue };
+    let began = Instant::now();
+    loop {
+        let pace = Duration::from_secs(u64::try_from(whole.len() / PACE_BYTES).unwrap_or(u64::MAX));
+        let frame = timeout_at(began + PATIENCE + pace, body.frame()).await.map_err(|_| BodyFault::Slow)?;
+        let Some(frame) = frame else { break };
+        let Ok(data) = frame.map_err(|_| BodyFault::Broken)?.into_data() else { continue };
         let length = whole.len() + data.len();
         if length > bytes_max {
-            return Err(Error::TooLarge { bytes_max });
+            return Err(BodyFault::TooLarge { bytes_max }.into());
         }
         room.take(length.saturating_sub(room.taken))?;
         whole.push(data, announced);

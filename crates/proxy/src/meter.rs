@@ -68,7 +68,10 @@ impl MeteredStream {
                     );
                 }
             };
-            self.await_next_piece();
+            if self.is_too_late() {
+                let stage = "not complete within upstream.total_timeout";
+                return Poll::Ready(self.broken(Outcome::UpstreamTimeout, UpstreamFailure::Timeout(stage)));
+            }
             let out = match piece {
                 Some(Ok(data)) => self.pass(&data),
                 Some(Err(error)) => {
@@ -83,17 +86,24 @@ impl MeteredStream {
         }
     }
 
-    fn await_next_piece(&mut self) {
-        if let Some(admitted) = &self.admitted {
-            let next = Instant::now() + admitted.shared().settings.upstream.timeouts.idle;
-            self.idle.as_mut().reset(next.min(self.deadline));
-        }
+    /// A piece came. Whether it came after everything had to be there; if not, the wait for the next one begins.
+    fn is_too_late(&mut self) -> bool {
+        let Some(admitted) = &self.admitted else { return false };
+        let now = Instant::now();
+        let next = now + admitted.shared().settings.upstream.timeouts.idle;
+        self.idle.as_mut().reset(next.min(self.deadline));
+        now >= self.deadline
     }
 
     fn pass(&mut self, data: &Bytes) -> Option<Bytes> {
+        if self.admitted.is_none() {
+            // The stream has ended and is settled. What still comes belongs to no answer.
+            self.upstream = None;
+            return None;
+        }
         match self.events.feed(data) {
             Ok(out) => {
-                if self.events.done() && self.admitted.is_some() {
+                if self.events.done() {
                     self.settle(Outcome::Completed);
                     self.idle.as_mut().reset(Instant::now() + CLOSING_MAX);
                 }

@@ -6,7 +6,6 @@ use limits::{CounterScope, Path, PathLimit, Refusal, Verdict};
 use wire::LimitNote;
 
 use crate::error::Face;
-use crate::rate_headers::RateHeaders;
 
 const NANOS_PER_MS: u64 = 1_000_000;
 const NANOS_PER_S: u64 = 1_000_000_000;
@@ -20,7 +19,6 @@ pub(crate) struct Refused {
     verdict: Verdict,
     slug: Slug,
     used: Option<u64>,
-    rates: RateHeaders,
 }
 
 impl Refused {
@@ -29,13 +27,7 @@ impl Refused {
         // Standings tell of the caller's own counters only: an ancestor's would show the traffic of siblings.
         let own = refusal.standings.iter().find(|standing| standing.limit == refusal.limit);
         let used = own.map(|own| limit.threshold.saturating_sub(own.remaining));
-        Self {
-            limit,
-            verdict: refusal.verdict,
-            slug: slug.clone(),
-            used,
-            rates: RateHeaders::new(path, &refusal.standings),
-        }
+        Self { limit, verdict: refusal.verdict, slug: slug.clone(), used }
     }
 
     pub(crate) fn face(&self) -> Face {
@@ -74,7 +66,6 @@ impl Refused {
     }
 
     pub(crate) fn put_headers(&self, headers: &mut HeaderMap) {
-        self.rates.put(headers);
         let should_retry = match self.verdict {
             Verdict::NeverFits => Some("false"),
             Verdict::Wait { nanos, hold_may_end } => {

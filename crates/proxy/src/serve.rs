@@ -34,12 +34,14 @@ enum Path<'a> {
     Model(&'a str),
 }
 
-/// What is known of a call as it goes, for its log line if it is not served.
+/// What is known of a call as it goes: for its log line if it is not served, and for the headers of any answer.
 struct Trace {
     id: RequestId,
     began: Now,
     key: Option<Arc<str>>,
     slug: Option<Slug>,
+    /// The caller's own limits, once they were asked: on whatever answer the call gets from then on.
+    rates: Option<RateHeaders>,
 }
 
 impl Worker {
@@ -48,7 +50,7 @@ impl Worker {
         let began = self.shared.clock.now();
         let id = RequestId::new(began.wall_ms, storage::random_bytes());
         let shown = id.to_string();
-        let mut trace = Trace { id, began, key: None, slug: None };
+        let mut trace = Trace { id, began, key: None, slug: None, rates: None };
         let mut response = match self.answer(&mut trace, request).await {
             Ok(response) => response,
             Err(error) => {
@@ -56,6 +58,9 @@ impl Worker {
                 error.render(&shown)
             }
         };
+        if let Some(rates) = &trace.rates {
+            rates.put(response.headers_mut());
+        }
         // The text is a UUID, so it is always a header.
         if let Ok(value) = HeaderValue::try_from(shown) {
             response.headers_mut().insert("x-baseten-request-id", value.clone());
@@ -98,10 +103,10 @@ impl Worker {
         body: &Bytes,
     ) -> Result<Response<Body>, Error> {
         let call = wire::read_chat(body).map_err(Error::Malformed)?;
-        let (admitted, route, rates) = self.admitted(trace, headers, &call).await?;
+        let (admitted, route) = self.admitted(trace, headers, &call).await?;
         let outbound = Outbound::new(&call, body, headers, &route);
         drop(call);
-        forward(self, admitted, outbound, rates).await
+        forward(self, admitted, outbound).await
     }
 
     /// From the configuration as it stands to an admission at exactly that configuration.
@@ -110,7 +115,7 @@ impl Worker {
         trace: &mut Trace,
         headers: &HeaderMap,
         call: &ChatCall<'_>,
-    ) -> Result<(Box<Admitted>, Route, RateHeaders), Error> {
+    ) -> Result<(Box<Admitted>, Route), Error> {
         for look in 0..LOOKS_MAX {
             let snapshot = self.shared.store.snapshot();
             let caller = self.authenticate(headers, &snapshot)?;
@@ -123,10 +128,11 @@ impl Worker {
             facts.metadata = call.metadata().map(Into::into);
             match admit(&self.shared, &lane, facts).await? {
                 Outlook::Admitted(admitted, standings) => {
-                    let rates = RateHeaders::new(&lane.path, &standings);
-                    return Ok((admitted, route, rates));
+                    trace.rates = Some(RateHeaders::new(&lane.path, &standings));
+                    return Ok((admitted, route));
                 }
                 Outlook::Refused(refusal) => {
+                    trace.rates = Some(RateHeaders::new(&lane.path, &refusal.standings));
                     let refused = Refused::new(&lane.path, &refusal, &route.slug);
                     return Err(Error::Refused(Box::new(refused)));
                 }
@@ -168,12 +174,12 @@ impl Worker {
 
 fn path<'a>(method: &Method, path: &'a str) -> Result<Path<'a>, Error> {
     let (path, allowed) = match path {
-        "/v1/chat/completions" => (Path::ChatCompletions, Method::POST),
-        "/v1/models" => (Path::Models, Method::GET),
+        "/v1/chat/completions" => (Path::ChatCompletions, "POST"),
+        "/v1/models" => (Path::Models, "GET"),
         other => match other.strip_prefix("/v1/models/") {
-            Some(slug) if !slug.is_empty() => (Path::Model(slug), Method::GET),
+            Some(slug) if !slug.is_empty() => (Path::Model(slug), "GET"),
             _ => return Err(Error::UnknownRoute),
         },
     };
-    if *method == allowed { Ok(path) } else { Err(Error::WrongMethod) }
+    if method.as_str() == allowed { Ok(path) } else { Err(Error::WrongMethod { allowed }) }
 }

@@ -7,10 +7,12 @@
 mod bad_input;
 mod calls;
 mod concurrency;
+mod connections;
 mod enforcement;
 mod headers;
 mod models;
 mod refusals;
 mod streams;
 mod support;
+mod targets;
 mod upstream;

@@ -59,6 +59,22 @@ pub(crate) async fn charged(gw: &Gateway, group: &str) -> (Value, Value) {
     (gw.used(group, M1, "REQUEST").await, gw.used(group, M1, "TOKEN").await)
 }
 
+/// A counted customer of an endpoint `acme/x` with this target.
+pub(crate) async fn customer_of(gw: &Gateway, target: Value) -> Customer {
+    gw.post("/v1/gateway/endpoints", json!({ "slug": "acme/x", "targets": [target] })).await.expect(200);
+    gw.customer("cust", models("acme/x", &COUNTED)).await
+}
+
+/// A target at this address.
+pub(crate) fn at(base_url: &str) -> Value {
+    json!({ "provider": "OPENAI_COMPATIBLE", "base_url": base_url, "target_model": "x" })
+}
+
+/// Requests and tokens that it has been charged today.
+pub(crate) async fn charged_x(gw: &Gateway, customer: &Customer) -> (Value, Value) {
+    (gw.used(&customer.id, "acme/x", "REQUEST").await, gw.used(&customer.id, "acme/x", "TOKEN").await)
+}
+
 /// Tokens charged today.
 pub(crate) async fn tokens(gw: &Gateway, group: &str) -> u64 {
     gw.used(group, M1, "TOKEN").await.as_u64().unwrap_or(0)
