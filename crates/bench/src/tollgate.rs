@@ -36,6 +36,8 @@ pub(crate) fn start(binary: &Path, machine: Machine, model: SocketAddr) -> anyho
     command.arg("serve").arg("--data-dir").arg(files.path().join("data"));
     command.arg("--listen").arg(addr.to_string());
     command.env("TOLLGATE_MANAGEMENT_KEY", MANAGEMENT_KEY);
+    // Its own lines would stand between those of the table.
+    command.env("TOLLGATE__LOG__LEVEL", "warn");
     command.current_dir(files.path()).stdout(Stdio::null());
     let mut process = Running::start(command, Some(files))?;
     let server = Server { addr, key: MANAGEMENT_KEY };

@@ -44,6 +44,12 @@ struct Trace {
     rates: Option<RateHeaders>,
 }
 
+/// The configuration a call is judged by, and its caller in it.
+struct View {
+    snapshot: Arc<Snapshot>,
+    caller: Caller,
+}
+
 impl Worker {
     /// Answers one request of the data plane.
     pub async fn serve(self: &Arc<Self>, request: Request<Incoming>) -> Response<Body> {
@@ -79,31 +85,34 @@ impl Worker {
         }
         let (head, body) = request.into_parts();
         let path = path(&head.method, head.uri.path())?;
-        let snapshot = self.shared.store.snapshot();
-        let caller = self.authenticate(&head.headers, &snapshot)?;
-        trace.key = Some(Arc::clone(&caller.key.prefix));
+        let view = self.view(&head.headers)?;
+        trace.key = Some(Arc::clone(&view.caller.key.prefix));
         match path {
-            Path::Models => Ok(models::list(&snapshot, &caller)),
-            Path::Model(slug) => models::get(&snapshot, &caller, slug),
+            Path::Models => Ok(models::list(&view.snapshot, &view.caller)),
+            Path::Model(slug) => models::get(&view.snapshot, &view.caller, slug),
             Path::ChatCompletions => {
                 let body = intake::read(&self.shared, &head.headers, body).await?;
-                self.chat(trace, &head.headers, &body.bytes).await
+                self.chat(trace, view, &head.headers, &body.bytes).await
             }
         }
     }
 
-    fn authenticate(&self, headers: &HeaderMap, snapshot: &Snapshot) -> Result<Caller, Error> {
-        authenticate(headers, self.shared.settings.bearer, self.shared.store.vault(), snapshot)
+    fn view(&self, headers: &HeaderMap) -> Result<View, Error> {
+        let shared = &self.shared;
+        let snapshot = shared.store.snapshot();
+        let caller = authenticate(headers, shared.settings.bearer, shared.store.vault(), &snapshot)?;
+        Ok(View { snapshot, caller })
     }
 
     async fn chat(
         self: &Arc<Self>,
         trace: &mut Trace,
+        view: View,
         headers: &HeaderMap,
         body: &Bytes,
     ) -> Result<Response<Body>, Error> {
         let call = wire::read_chat(body).map_err(Error::Malformed)?;
-        let (admitted, route) = self.admitted(trace, headers, &call).await?;
+        let (admitted, route) = self.admitted(trace, view, headers, &call).await?;
         let outbound = Outbound::new(&call, body, headers, &route);
         drop(call);
         forward(self, admitted, outbound).await
@@ -113,18 +122,22 @@ impl Worker {
     async fn admitted(
         self: &Arc<Self>,
         trace: &mut Trace,
+        mut view: View,
         headers: &HeaderMap,
         call: &ChatCall<'_>,
     ) -> Result<(Box<Admitted>, Route), Error> {
         for look in 0..LOOKS_MAX {
-            let snapshot = self.shared.store.snapshot();
-            let caller = self.authenticate(headers, &snapshot)?;
-            let route = choose_route(self, &snapshot, &caller, call.model())?;
+            // A body may take long to arrive; what was edited meanwhile counts.
+            if !Arc::ptr_eq(&view.snapshot, &self.shared.store.snapshot()) {
+                view = self.view(headers)?;
+            }
+            let View { snapshot, caller } = &view;
+            let route = choose_route(self, snapshot, caller, call.model())?;
             trace.slug = Some(route.slug.clone());
             let output_max = route.destination.endpoint.target.max_output_tokens;
             let estimate = estimate(call, route.admission, output_max);
-            let lane = self.lane(&snapshot, &caller, &route, look);
-            let mut facts = Facts::new(trace.id, &caller, &route, &lane, estimate);
+            let lane = self.lane(&view, &route, look);
+            let mut facts = Facts::new(trace.id, caller, &route, &lane, estimate);
             facts.metadata = call.metadata().map(Into::into);
             match admit(&self.shared, &lane, facts).await? {
                 Outlook::Admitted(admitted, standings) => {
@@ -144,8 +157,8 @@ impl Worker {
 
     /// The compiled path of this caller and model: the remembered one at first, a fresh one after the engine called
     /// it stale (counters may have been given back without an edit).
-    fn lane(&self, snapshot: &Snapshot, caller: &Caller, route: &Route, look: usize) -> Lane {
-        let (group, slug) = (&caller.group, &route.slug);
+    fn lane(&self, view: &View, route: &Route, look: usize) -> Lane {
+        let (snapshot, group, slug) = (&view.snapshot, &view.caller.group, &route.slug);
         let epoch = snapshot.tree_epoch(group.root);
         let remembered = if look == 0 { self.paths.get(group.id, slug.as_str(), epoch) } else { None };
         remembered.unwrap_or_else(|| {

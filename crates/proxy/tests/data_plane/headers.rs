@@ -24,6 +24,8 @@ async fn only_headers_that_concern_the_model_go_upstream() {
         ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
         ("tracestate", "a=b"),
         ("openai-beta", "assistants=v2"),
+        ("anthropic-version", "2023-06-01"),
+        ("anthropic-beta", "tools-2024-04-04"),
     ];
     let withheld = [
         ("accept-encoding", "gzip, br"),
@@ -153,4 +155,28 @@ async fn a_connection_serves_one_call_after_the_other() {
     let mut raw = Raw::open(&gw).await;
     raw.send(call("") + &call("") + &call("connection: close\r\n")).await;
     assert_eq!(raw.rest().await.matches("HTTP/1.1 200 OK").count(), 3);
+}
+
+#[tokio::test]
+async fn an_error_after_admission_carries_the_callers_limits_too() {
+    let gw = Gateway::start().await;
+    let key = gw.customer("cust", models(M1, &[("REQUEST", "MINUTE", 5)])).await.key;
+    gw.model.set(Script::failing(401, "our credential is wrong"));
+    let failed = gw.chat(&key, M1).await.expect(502);
+    assert_eq!(failed.header("x-ratelimit-remaining-requests"), "4");
+    let stranger = gw.chat("nobody", M1).await.expect(401);
+    assert_eq!(stranger.header("x-ratelimit-remaining-requests"), "", "nobody has no limits");
+}
+
+#[tokio::test]
+async fn a_wrong_method_says_which_would_do() {
+    let gw = Gateway::start().await;
+    for (method, path, allowed) in [
+        (http::Method::GET, "/v1/chat/completions", "POST"),
+        (http::Method::POST, "/v1/models", "GET"),
+        (http::Method::DELETE, "/v1/models/acme/m1", "GET"),
+    ] {
+        let refused = gw.request(method, path).send().await.expect(405);
+        assert_eq!(refused.header("allow"), allowed, "{path}");
+    }
 }
