@@ -144,11 +144,7 @@ fn check_says_what_a_start_would_do_and_does_nothing() {
 fn a_customer_is_made_from_the_command_line() {
     let dir = TempDir::new().unwrap();
     let serve = Program::serve(dir.path(), &[("TOLLGATE_MANAGEMENT_KEY", KEY)]);
-    let run = |arguments: &[&str]| {
-        let done = tollgate(arguments, &[("TOLLGATE_URL", &serve.url()), ("TOLLGATE_MANAGEMENT_KEY", KEY)]);
-        assert!(done.status.success(), "{arguments:?}: {done:?}");
-        String::from_utf8(done.stdout).unwrap()
-    };
+    let run = |arguments: &[&str]| serve.manage(KEY, arguments);
     let id = |line: &str| line.split_whitespace().next().unwrap().to_owned();
     let value = dir.path().join("value");
     fs::write(&value, "sk-upstream\n").unwrap();
@@ -195,11 +191,7 @@ fn management_can_have_a_listener_of_its_own() {
 fn a_log_line_names_the_call_and_never_what_was_said_or_with_which_key() {
     let dir = TempDir::new().unwrap();
     let serve = Program::serve(dir.path(), &[("TOLLGATE_MANAGEMENT_KEY", KEY)]);
-    let run = |arguments: &[&str]| {
-        let done = tollgate(arguments, &[("TOLLGATE_URL", &serve.url()), ("TOLLGATE_MANAGEMENT_KEY", KEY)]);
-        assert!(done.status.success(), "{arguments:?}: {done:?}");
-        String::from_utf8(done.stdout).unwrap()
-    };
+    let run = |arguments: &[&str]| serve.manage(KEY, arguments);
     // Nobody listens on port 9 of this machine.
     run(&["endpoints", "create", "acme/chat", "--base-url", "http://127.0.0.1:9/v1", "--target-model", "m"]);
     let group = run(&["groups", "create", "--external-id", "org", "--model", "acme/chat"]);

@@ -63,6 +63,13 @@ impl Program {
         format!("http://{}", self.logged("addr"))
     }
 
+    /// Runs a management command against this gateway to its end; what it printed.
+    pub(crate) fn manage(&self, key: &str, arguments: &[&str]) -> String {
+        let done = tollgate(arguments, &[("TOLLGATE_URL", &self.url()), ("TOLLGATE_MANAGEMENT_KEY", key)]);
+        assert!(done.status.success(), "{arguments:?}: {done:?}");
+        String::from_utf8(done.stdout).unwrap()
+    }
+
     pub(crate) fn admin_url(&self) -> String {
         format!("http://{}", self.logged("admin"))
     }
