@@ -91,45 +91,55 @@ pub async fn operator_key(
     from_environment: Option<&str>,
 ) -> anyhow::Result<OperatorKey> {
     let snapshot = store.snapshot();
-    if let Some(key) = from_environment {
-        let hash = store.vault().hash(key.as_bytes());
-        if snapshot.credential(&hash).is_none() {
-            put(store, clock, key, Origin::Environment).await?;
-        }
+    // Whatever the environment gave before and does not give now is no longer in force.
+    let hash = from_environment.map(|key| store.vault().hash(key.as_bytes()));
+    let given_before = operator_keys(&snapshot).filter(|key| key.from_environment).map(|key| key.hash);
+    let replaced: Vec<KeyHash> = given_before.filter(|before| Some(*before) != hash).collect();
+    if let (Some(key), Some(hash)) = (from_environment, hash) {
+        let known = snapshot.credential(&hash).is_some();
+        let made = if known { None } else { Some(described(&snapshot, clock, key, hash)?) };
+        put(store, clock, made, replaced).await?;
         return Ok(OperatorKey::InForce);
     }
     if operator_keys(&snapshot).any(|key| !key.from_environment) {
+        put(store, clock, None, replaced).await?;
         return Ok(OperatorKey::InForce);
     }
     let key = format!("mgmt_{}.{}", random_base62(12), random_base62(32));
     let path = data_dir.join(OPERATOR_KEY_FILE);
     write_private(&path, &key)?;
-    put(store, clock, &key, Origin::Minted).await?;
+    let mut made = described(&snapshot, clock, &key, store.vault().hash(key.as_bytes()))?;
+    made.from_environment = false;
+    put(store, clock, Some(made), replaced).await?;
     Ok(OperatorKey::Written { path, key })
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Origin {
-    Environment,
-    Minted,
-}
-
-async fn put(store: &Store, clock: &dyn Clock, key: &str, origin: Origin) -> anyhow::Result<()> {
-    let snapshot = store.snapshot();
+/// An operator's key that the environment gives.
+fn described(
+    snapshot: &Snapshot,
+    clock: &dyn Clock,
+    key: &str,
+    hash: KeyHash,
+) -> anyhow::Result<ManagementKey> {
     let workspace = snapshot.workspaces().next().map(|workspace| workspace.id);
-    let now = clock.now();
-    let made = ManagementKey {
+    Ok(ManagementKey {
         prefix: key.chars().take(PREFIX_LEN).collect::<String>().into(),
-        hash: store.vault().hash(key.as_bytes()),
+        hash,
         workspace: workspace.context("the store has no workspace")?,
         scope: Scope::Operator,
-        from_environment: origin == Origin::Environment,
-        created_s: now.wall_s(),
-    };
-    // A key that the environment gave earlier is replaced; minted keys stay.
-    let replaced: Vec<KeyHash> =
-        operator_keys(&snapshot).filter(|key| key.from_environment).map(|key| key.hash).collect();
-    let put = store.edit(now, move |cx| Ok((put_operator_key(cx, made, &replaced), ()))).await;
+        from_environment: true,
+        created_s: clock.now().wall_s(),
+    })
+}
+
+/// An edit that changes nothing makes no version, so this may run at every start.
+async fn put(
+    store: &Store,
+    clock: &dyn Clock,
+    made: Option<ManagementKey>,
+    replaced: Vec<KeyHash>,
+) -> anyhow::Result<()> {
+    let put = store.edit(clock.now(), move |cx| Ok((put_operator_key(cx, made, &replaced), ()))).await;
     put.map_err(|error| anyhow::anyhow!("cannot store the operator's key: {error}"))
 }
 

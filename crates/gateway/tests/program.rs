@@ -72,6 +72,21 @@ fn the_environments_key_is_in_force_at_every_start_and_a_new_one_replaces_it() {
 }
 
 #[test]
+fn a_key_that_the_environment_no_longer_gives_is_no_longer_in_force() {
+    let dir = TempDir::new().unwrap();
+    assert!(Program::serve(dir.path(), &[]).terminate().success());
+    let minted = fs::read_to_string(dir.path().join("operator.key")).unwrap();
+    let serve = Program::serve(dir.path(), &[("TOLLGATE_MANAGEMENT_KEY", KEY)]);
+    serve.manage(KEY, &["groups", "list"]);
+    serve.manage(minted.trim(), &["groups", "list"]);
+    assert!(serve.terminate().success());
+    let serve = Program::serve(dir.path(), &[]);
+    serve.manage(minted.trim(), &["groups", "list"]);
+    let refused = tollgate(&["groups", "list", "--url", &serve.url(), "--key", KEY], &[]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+}
+
+#[test]
 fn two_gateways_never_share_a_directory() {
     let dir = TempDir::new().unwrap();
     let serve = Program::serve(dir.path(), &[]);

@@ -63,10 +63,10 @@ pub fn revoke(
     Ok((Change { version: cx.version, records, trees: vec![group.root] }, Arc::clone(key)))
 }
 
-/// Puts an operator's key in force, in place of those in `replaced`.
+/// Puts an operator's key in force, if there is a new one, in place of those in `replaced`.
 #[must_use]
-pub fn put_operator_key(cx: &Context<'_>, key: ManagementKey, replaced: &[KeyHash]) -> Change {
+pub fn put_operator_key(cx: &Context<'_>, key: Option<ManagementKey>, replaced: &[KeyHash]) -> Change {
     let gone = replaced.iter().map(|hash| Record::ManagementKeyDeleted { hash: *hash });
-    let records = gone.chain([Record::ManagementKey(Arc::new(key))]).collect();
+    let records = gone.chain(key.map(|key| Record::ManagementKey(Arc::new(key)))).collect();
     Change { version: cx.version, records, trees: Vec::new() }
 }

@@ -208,6 +208,6 @@ fn put_operator(store: &Store, credential: &str, replaced: &[domain::KeyHash]) -
         created_s: NOW.wall_s(),
     };
     let (put, replaced) = (operator.clone(), replaced.to_vec());
-    wait(store.edit(NOW, move |cx| Ok((key::put_operator_key(cx, put, &replaced), ())))).unwrap();
+    wait(store.edit(NOW, move |cx| Ok((key::put_operator_key(cx, Some(put), &replaced), ())))).unwrap();
     operator
 }
