@@ -11,6 +11,7 @@ mod keys;
 mod output;
 mod secrets;
 mod serve;
+mod signals;
 mod tree;
 
 use std::io::Write as _;

@@ -7,11 +7,11 @@ use anyhow::Context as _;
 use domain::destination::BaseUrl;
 use modelsim::{ModelServer, Script};
 use serde_json::{Value, json};
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::client::{Client, Form};
 use super::output::say;
 use super::serve;
+use super::signals::Signals;
 use crate::config::{Config, LogLevel};
 
 /// Calls a minute that the demo's customer may make.
@@ -30,6 +30,7 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     // What people see first is what to paste, not a log.
     config.log.level = LogLevel::Warn;
     crate::log::start(&config.log);
+    let mut signals = Signals::catch()?;
     let dir = tempfile::tempdir().context("no temporary directory")?;
     let model = ModelServer::start(script()).await.context("the simulated model server cannot start")?;
     let operator_key = format!("mgmt_demo{}", storage::random_base62(32));
@@ -37,7 +38,8 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let base_url = format!("http://{}", running.node.addr());
     let customer_key = furnish(&base_url, &operator_key, &model.base_url()).await?;
     introduce(&base_url, &operator_key, &customer_key)?;
-    until_interrupted().await?;
+    signals.stop().await;
+    signals.then_exit_at_once();
     running.node.shut_down().await;
     say("")?;
     say("Stopped; the temporary directory is gone.")
@@ -101,14 +103,4 @@ fn introduce(base_url: &str, operator_key: &str, customer_key: &str) -> anyhow::
          Ctrl-C stops everything and removes it.",
         CALLS_A_MINUTE * 20
     ))
-}
-
-async fn until_interrupted() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
 }

@@ -10,8 +10,8 @@ use anyhow::Context as _;
 use domain::Clock;
 use limits::Engine;
 use storage::{OpenError, Options, Store};
-use tokio::signal::unix::{SignalKind, signal};
 
+use super::signals::Signals;
 use super::{Usage, environment};
 use crate::clock::{Step, SystemClock, raw_now};
 use crate::config::{self, Config};
@@ -46,13 +46,16 @@ pub(super) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     config.server.listen = args.listen.unwrap_or(config.server.listen);
     config.server.admin_listen = args.admin_listen.or(config.server.admin_listen);
     crate::log::start(&config.log);
+    let mut signals = Signals::catch()?;
     let given = management_key()?;
     let running = start(&config, &args.data_dir, given.as_deref()).await?;
     running.operator_key.announce()?;
     warn_if_exposed(&config);
     let (addr, admin) = (running.node.addr(), running.node.admin_addr());
     tracing::info!(%addr, %admin, data_dir = %args.data_dir.display(), "serving");
-    until_told_to_stop().await?;
+    signals.stop().await;
+    tracing::info!("stopping; calls in flight may finish");
+    signals.then_exit_at_once();
     running.node.shut_down().await;
     tracing::info!("stopped");
     Ok(())
@@ -126,33 +129,4 @@ fn warn_if_exposed(config: &Config) {
     if !listen.ip().is_loopback() && config.server.admin_listen.is_none() {
         tracing::warn!(%listen, "management is reachable wherever callers are; set server.admin_listen to part them");
     }
-}
-
-async fn until_told_to_stop() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            // Without a handler it would end the process, and calls with it.
-            _ = hangup.recv() => tracing::warn!("SIGHUP: no setting can be reloaded; restart to change them"),
-        }
-    }
-    tracing::info!("stopping; calls in flight may finish");
-    // A second signal does not wait for anybody. What was acknowledged is with the ledger's thread already.
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        exit_at_once();
-    });
-    Ok(())
-}
-
-#[expect(clippy::disallowed_methods, reason = "a second signal asks for exactly this")]
-fn exit_at_once() -> ! {
-    std::process::exit(1)
 }

@@ -1,0 +1,48 @@
+//! The signals that end the program. They are caught before anything is announced: whoever reads that the gateway
+//! serves may stop it at once.
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Signals, caught from the moment this is made.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    pub(super) fn catch() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits until somebody wants the program to end.
+    pub(super) async fn stop(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                // Without a handler it would end the process, and calls with it.
+                _ = self.hangup.recv() => {
+                    tracing::warn!("SIGHUP: no setting can be reloaded; restart to change them");
+                }
+            }
+        }
+    }
+
+    /// From now on a further signal does not wait for anybody. What was acknowledged is with the ledger already.
+    pub(super) fn then_exit_at_once(mut self) {
+        tokio::spawn(async move {
+            self.stop().await;
+            exit_at_once();
+        });
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a second signal asks for exactly this")]
+fn exit_at_once() -> ! {
+    std::process::exit(1)
+}
