@@ -1,7 +1,7 @@
 //! The machine's clocks, read in one place, and the discipline that keeps a jumping wall clock from harm.
 //!
 //! Rolling windows run on a monotonic clock that counts suspend. Wall time is that clock plus an offset, which
-//! [`Discipline`] looks at once a second: small steps forward are taken at once, large ones after they have stood
+//! `Discipline` looks at once a second: small steps forward are taken at once, large ones after they have stood
 //! for a minute, steps back are held (time runs on at the monotonic rate) until they pass an hour.
 
 use std::sync::Mutex;
