@@ -111,7 +111,7 @@ impl Error {
             ),
             Self::Overloaded => unable(
                 "overloaded",
-                "The gateway holds as many request bodies as it may; try again in a second.",
+                "The gateway has as much on its hands as it may take; try again in a second.",
             ),
             Self::Draining => {
                 unable("draining", "The gateway is shutting down; send the call again, on a new connection.")
