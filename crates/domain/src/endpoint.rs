@@ -98,6 +98,18 @@ pub struct Target {
     pub max_output_tokens: Option<u64>,
 }
 
+impl Target {
+    /// The secret it is called with: the one it names, or its provider's own; none for servers that want none.
+    #[must_use]
+    pub fn secret_name(&self) -> Option<&str> {
+        let implied = match self.provider {
+            Provider::Baseten | Provider::BasetenModelApi => Some(BASETEN_SECRET),
+            Provider::Anthropic | Provider::OpenAi | Provider::OpenAiCompatible | Provider::Vertex => None,
+        };
+        self.secret_id.as_deref().or(implied)
+    }
+}
+
 /// A public model name and where it goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {

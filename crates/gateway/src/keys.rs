@@ -45,9 +45,9 @@ pub fn master_key(data_dir: &Path, from_environment: Option<&str>) -> anyhow::Re
             data_dir.display()
         );
     }
-    let bytes: [u8; 32] = storage::random_bytes();
-    write_private(&path, &hex(&bytes))?;
-    Ok(MasterKey::from_bytes(bytes))
+    let key = MasterKey::generate();
+    write_private(&path, &hex(key.expose()))?;
+    Ok(key)
 }
 
 /// What became of the operator's key at this start.
@@ -97,7 +97,7 @@ pub async fn operator_key(
     let replaced: Vec<KeyHash> = given_before.filter(|before| Some(*before) != hash).collect();
     if let (Some(key), Some(hash)) = (from_environment, hash) {
         let known = snapshot.credential(&hash).is_some();
-        let made = if known { None } else { Some(described(&snapshot, clock, key, hash)?) };
+        let made = if known { None } else { Some(given(&snapshot, clock, key, hash)?) };
         put(store, clock, made, replaced).await?;
         return Ok(OperatorKey::InForce);
     }
@@ -108,19 +108,13 @@ pub async fn operator_key(
     let key = format!("mgmt_{}.{}", random_base62(12), random_base62(32));
     let path = data_dir.join(OPERATOR_KEY_FILE);
     write_private(&path, &key)?;
-    let mut made = described(&snapshot, clock, &key, store.vault().hash(key.as_bytes()))?;
-    made.from_environment = false;
-    put(store, clock, Some(made), replaced).await?;
+    let made = given(&snapshot, clock, &key, store.vault().hash(key.as_bytes()))?;
+    put(store, clock, Some(ManagementKey { from_environment: false, ..made }), replaced).await?;
     Ok(OperatorKey::Written { path, key })
 }
 
 /// An operator's key that the environment gives.
-fn described(
-    snapshot: &Snapshot,
-    clock: &dyn Clock,
-    key: &str,
-    hash: KeyHash,
-) -> anyhow::Result<ManagementKey> {
+fn given(snapshot: &Snapshot, clock: &dyn Clock, key: &str, hash: KeyHash) -> anyhow::Result<ManagementKey> {
     let workspace = snapshot.workspaces().next().map(|workspace| workspace.id);
     Ok(ManagementKey {
         prefix: key.chars().take(PREFIX_LEN).collect::<String>().into(),

@@ -78,7 +78,7 @@ impl Node {
     pub fn start(parts: Parts<'_>) -> anyhow::Result<Self> {
         let config = parts.config;
         let workers = worker_count(config.server.workers);
-        let mut listeners = listener::bind(config.server.listen, workers)
+        let listeners = listener::bind(config.server.listen, workers)
             .with_context(|| format!("cannot listen on {}", config.server.listen))?;
         let addr = listener::address(&listeners)?;
         let admin_listener = match config.server.admin_listen {
@@ -107,7 +107,7 @@ impl Node {
             threads.push(accept::spawn("admin", listener, server.clone(), dispatch)?);
         }
         let shown = if admin_addr.is_some() { None } else { Some(management) };
-        for (at, listener) in listeners.drain(..).enumerate() {
+        for (at, listener) in listeners.into_iter().enumerate() {
             let worker = Worker::new(Arc::clone(&shared), upstream());
             let dispatch = Dispatch::new(worker, shown.clone(), Arc::clone(&shared));
             threads.push(accept::spawn(&format!("worker-{at}"), listener, server.clone(), dispatch)?);
@@ -140,12 +140,6 @@ impl Node {
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.shared.in_flight()
-    }
-
-    /// The store behind this gateway.
-    #[must_use]
-    pub fn store(&self) -> &Store {
-        &self.store
     }
 
     /// Takes the gateway down: not ready, then no new calls, then the rest settles, then everything is on disk.

@@ -9,7 +9,7 @@ use wire::{ErrorBody, Malformed};
 
 use crate::body::Body;
 use crate::refusal::Refused;
-use crate::upstream::DialError;
+use crate::upstream::{DialError, SendError};
 
 /// Why a call got no answer from a model.
 #[derive(Debug)]
@@ -263,6 +263,15 @@ impl UpstreamFailure {
 impl From<BodyFault> for Error {
     fn from(fault: BodyFault) -> Self {
         Self::Body(fault)
+    }
+}
+
+impl From<SendError> for UpstreamFailure {
+    fn from(failure: SendError) -> Self {
+        match failure {
+            SendError::Dial(error) => Self::Dial(error),
+            SendError::Broken(error) => Self::Broken(error.to_string()),
+        }
     }
 }
 

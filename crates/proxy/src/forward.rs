@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::Outcome;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
-use http_body_util::Full;
+use http::{HeaderMap, HeaderName, Response, header};
 use wire::ChatCall;
 
 use crate::admit::{Admitted, Ending};
@@ -62,34 +61,21 @@ impl Outbound {
         };
         let destination = Arc::clone(&route.destination);
         Self {
-            headers: upstream_headers(from_caller, &destination),
+            headers: passed_headers(from_caller),
             body: call.upstream_body(body, destination.model.as_deref()),
             destination,
             delivery,
         }
     }
-
-    fn request(&self) -> Result<Request<Full<Bytes>>, Error> {
-        let request = Request::builder().method(Method::POST).uri(&*self.destination.chat_path);
-        let request = request.body(Full::new(self.body.clone()));
-        let mut request = request.map_err(|_| UpstreamFailure::Garbage("the endpoint's URL is no URL"))?;
-        *request.headers_mut() = self.headers.clone();
-        Ok(request)
-    }
 }
 
-fn upstream_headers(from_caller: &HeaderMap, destination: &Destination) -> HeaderMap {
+fn passed_headers(from_caller: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(8);
-    headers.insert(header::HOST, destination.authority.clone());
-    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     for (name, value) in from_caller {
         let ours = matches!(name.as_str(), "openai-organization" | "openai-project");
         if PASSED.contains(name) || (name.as_str().starts_with("openai-") && !ours) {
             headers.append(name.clone(), value.clone());
         }
-    }
-    if let Some(authorization) = &destination.authorization {
-        headers.insert(header::AUTHORIZATION, authorization.clone());
     }
     headers
 }
@@ -115,20 +101,21 @@ async fn exchange(
     mut admitted: Box<Admitted>,
     outbound: Outbound,
 ) -> Result<Response<Body>, Error> {
-    let request = match outbound.request() {
+    let Outbound { destination, headers, body, delivery } = outbound;
+    let request = match destination.post(headers, body) {
         Ok(request) => request,
         Err(error) => {
             admitted.settle(Ending::unused(Outcome::NotReached, None));
             return Err(error);
         }
     };
-    let usage_if_left = match outbound.delivery {
+    let usage_if_left = match delivery {
         Delivery::Whole => admitted.in_full(),
         Delivery::Streamed(_) => admitted.counted(0),
     };
     admitted.if_dropped(Ending { usage: usage_if_left, outcome: Outcome::ClientGone, status: None });
     let timeouts = admitted.shared().settings.upstream.timeouts;
-    let sent = worker.upstream.send(&outbound.destination.origin, request);
+    let sent = worker.upstream.send(&destination.origin, request);
     let answer = match tokio::time::timeout(timeouts.first_byte, sent).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(failure)) => return Err(not_answered(admitted, failure)),
@@ -139,19 +126,16 @@ async fn exchange(
         }
     };
     admitted.mark_first_byte();
-    reply::reply(admitted, answer, outbound.delivery).await
+    reply::reply(admitted, answer, delivery).await
 }
 
 /// Refused connections and breaks before an answer: nothing was generated as far as anyone can tell.
 fn not_answered(admitted: Box<Admitted>, failure: SendError) -> Error {
     admitted.settle(Ending::unused(Outcome::NotReached, None));
-    let failure = match failure {
-        SendError::Dial(error) => UpstreamFailure::Dial(error),
-        SendError::Broken(error) => UpstreamFailure::Broken(error.to_string()),
-    };
-    failure.into()
+    UpstreamFailure::from(failure).into()
 }
 
+/// An exchange under way.
 type Exchange = Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>;
 
 /// An exchange that outlives its caller: if it is dropped before its end, it is read on by a task of its own.

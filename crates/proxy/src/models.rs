@@ -8,28 +8,23 @@ use serde_json::{Value, json};
 use crate::authenticate::Caller;
 use crate::body::Body;
 use crate::error::Error;
+use crate::route::{endpoint, shown};
 
 /// Every model the caller can reach now.
 pub(crate) fn list(snapshot: &Snapshot, caller: &Caller) -> Response<Body> {
-    let reachable =
-        caller.group.models.iter().filter_map(|model| endpoint(snapshot, caller, model.slug.as_str()));
-    let data: Vec<Value> = reachable.map(render).collect();
+    let reachable = caller.group.models.iter().filter_map(|model| endpoint(snapshot, caller, &model.slug));
+    let data: Vec<Value> = reachable.map(|endpoint| render(endpoint)).collect();
     answer(&json!({ "object": "list", "data": data }))
 }
 
 /// One model, if the caller can reach it. The slash of the slug comes raw or as `%2F`.
 pub(crate) fn get(snapshot: &Snapshot, caller: &Caller, slug: &str) -> Result<Response<Body>, Error> {
     let slug = slug.replace("%2F", "/").replace("%2f", "/");
-    match endpoint(snapshot, caller, &slug) {
+    let granted = caller.group.model(&slug);
+    match granted.and_then(|model| endpoint(snapshot, caller, &model.slug)) {
         Some(endpoint) => Ok(answer(&render(endpoint))),
-        None => Err(Error::NoEndpoint { slug: slug.chars().filter(|c| !c.is_control()).take(255).collect() }),
+        None => Err(Error::NoEndpoint { slug: shown(&slug) }),
     }
-}
-
-fn endpoint<'a>(snapshot: &'a Snapshot, caller: &Caller, slug: &str) -> Option<&'a Endpoint> {
-    let granted = caller.group.model(slug)?;
-    let endpoint = snapshot.endpoint_by_slug(&granted.slug)?;
-    (endpoint.workspace == caller.group.workspace).then_some(&**endpoint)
 }
 
 fn render(endpoint: &Endpoint) -> Value {

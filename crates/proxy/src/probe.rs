@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use domain::{Endpoint, Usage};
-use http::{HeaderMap, HeaderValue, Method, Request, header};
+use http::{HeaderMap, HeaderValue, Request, header};
 use http_body_util::Full;
 
 use crate::error::{Error, UpstreamFailure};
 use crate::target::{Destination, credential, destination};
-use crate::upstream::{SendError, Upstream};
+use crate::upstream::Upstream;
 use crate::worker::Shared;
 
 /// How long a probe may take in all.
@@ -53,10 +53,7 @@ pub async fn probe(shared: &Arc<Shared>, upstream: &Upstream, endpoint: &Arc<End
 async fn call(shared: &Shared, upstream: &Upstream, destination: &Destination) -> Result<Probed, Error> {
     let before = shared.clock.now();
     let sent = upstream.send(&destination.origin, request(destination)?).await;
-    let answer = sent.map_err(|failure| match failure {
-        SendError::Dial(error) => UpstreamFailure::Dial(error),
-        SendError::Broken(error) => UpstreamFailure::Broken(error.to_string()),
-    })?;
+    let answer = sent.map_err(UpstreamFailure::from)?;
     let first_byte_ms = shared.clock.now().mono_ns.saturating_sub(before.mono_ns) / 1_000_000;
     let status = answer.status();
     let mut body = answer.into_body();
@@ -79,17 +76,9 @@ fn request(destination: &Destination) -> Result<Request<Full<Bytes>>, Error> {
         "messages": [{ "role": "user", "content": "ping" }],
         "max_tokens": 1,
     });
-    let request = Request::builder().method(Method::POST).uri(&*destination.chat_path);
-    let request = request.body(Full::new(Bytes::from(body.to_string())));
-    let mut request = request.map_err(|_| UpstreamFailure::Garbage("the endpoint's URL is no URL"))?;
-    let headers: &mut HeaderMap = request.headers_mut();
-    headers.insert(header::HOST, destination.authority.clone());
+    let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    if let Some(authorization) = &destination.authorization {
-        headers.insert(header::AUTHORIZATION, authorization.clone());
-    }
-    Ok(request)
+    destination.post(headers, Bytes::from(body.to_string()))
 }
 
 fn explained(error: &Error) -> String {

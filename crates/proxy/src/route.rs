@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::{Admission, Slug, Snapshot};
+use domain::{Admission, Endpoint, Slug, Snapshot};
 
 use crate::authenticate::Caller;
 use crate::error::Error;
@@ -25,17 +25,24 @@ pub(crate) fn choose_route(
     model: &str,
 ) -> Result<Route, Error> {
     let granted = caller.group.model(model).ok_or_else(|| Error::NotAllowed { slug: shown(model) })?;
-    let endpoint = snapshot
-        .endpoint_by_slug(&granted.slug)
-        .filter(|endpoint| endpoint.workspace == caller.group.workspace)
-        .ok_or_else(|| Error::NoEndpoint { slug: shown(model) })?;
+    let endpoint = endpoint(snapshot, caller, &granted.slug);
+    let endpoint = endpoint.ok_or_else(|| Error::NoEndpoint { slug: shown(model) })?;
     let settings = &worker.shared.settings;
     let destination = worker.targets.resolve(endpoint, snapshot, &settings.upstream)?;
     let admission = granted.admission.or(endpoint.admission).unwrap_or(settings.admission);
     Ok(Route { slug: granted.slug.clone(), destination, admission })
 }
 
+/// The endpoint of the caller's own workspace that serves a slug.
+pub(crate) fn endpoint<'a>(
+    snapshot: &'a Snapshot,
+    caller: &Caller,
+    slug: &Slug,
+) -> Option<&'a Arc<Endpoint>> {
+    snapshot.endpoint_by_slug(slug).filter(|endpoint| endpoint.workspace == caller.group.workspace)
+}
+
 /// A model name as it may stand in an error: a caller can send anything, of any length.
-fn shown(model: &str) -> String {
+pub(crate) fn shown(model: &str) -> String {
     model.chars().filter(|c| !c.is_control()).take(Slug::LEN_MAX).collect()
 }

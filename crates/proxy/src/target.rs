@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use domain::destination::BaseUrl;
-use domain::endpoint::BASETEN_SECRET;
-use domain::{Endpoint, EndpointId, Provider, SecretValue, Snapshot, Target};
-use http::HeaderValue;
+use domain::{Endpoint, EndpointId, Provider, SecretValue, Snapshot, Target, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, header};
+use http_body_util::Full;
 
 use crate::error::{Error, UpstreamFailure};
 use crate::settings::UpstreamSettings;
@@ -21,18 +22,34 @@ pub(crate) struct Destination {
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) origin: Origin,
     /// Host and port, as they stand in the `Host` header.
-    pub(crate) authority: HeaderValue,
+    authority: HeaderValue,
     /// Path of chat completions.
-    pub(crate) chat_path: String,
-    pub(crate) authorization: Option<HeaderValue>,
+    chat_path: String,
+    authorization: Option<HeaderValue>,
     /// The model name sent upstream in place of the slug.
     pub(crate) model: Option<Arc<str>>,
     credential: Option<SecretValue>,
 }
 
-/// The destinations one worker has worked out.
+impl Destination {
+    /// A chat request to it: `headers` and what every request of ours carries.
+    pub(crate) fn post(&self, mut headers: HeaderMap, body: Bytes) -> Result<Request<Full<Bytes>>, Error> {
+        headers.insert(header::HOST, self.authority.clone());
+        // SDKs ask for gzip, and a compressed answer would blind the meter.
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if let Some(authorization) = &self.authorization {
+            headers.insert(header::AUTHORIZATION, authorization.clone());
+        }
+        let request = Request::builder().method(Method::POST).uri(&*self.chat_path).body(Full::new(body));
+        let mut request = request.map_err(|_| UpstreamFailure::Garbage("the endpoint's URL is no URL"))?;
+        *request.headers_mut() = headers;
+        Ok(request)
+    }
+}
+
+/// The destinations one worker has worked out, each with the configuration version it was last found right in.
 #[derive(Debug, Default)]
-pub(crate) struct Targets(Mutex<HashMap<EndpointId, Arc<Destination>>>);
+pub(crate) struct Targets(Mutex<HashMap<EndpointId, (Version, Arc<Destination>)>>);
 
 impl Targets {
     /// Where this endpoint's calls go.
@@ -42,19 +59,25 @@ impl Targets {
         snapshot: &Snapshot,
         settings: &UpstreamSettings,
     ) -> Result<Arc<Destination>, Error> {
-        let credential = credential(endpoint, snapshot, settings)?;
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = known.get(&endpoint.id)
-            && Arc::ptr_eq(&found.endpoint, endpoint)
-            && found.credential == credential
+        let found = known.get(&endpoint.id);
+        if let Some((version, found)) = found
+            && *version == snapshot.version()
         {
             return Ok(Arc::clone(found));
         }
-        let destination = Arc::new(destination(endpoint, credential, settings)?);
+        let credential = credential(endpoint, snapshot, settings)?;
+        let same = found
+            .map(|(_, found)| found)
+            .filter(|found| Arc::ptr_eq(&found.endpoint, endpoint) && found.credential == credential);
+        let destination = match same {
+            Some(same) => Arc::clone(same),
+            None => Arc::new(destination(endpoint, credential, settings)?),
+        };
         if known.len() >= REMEMBERED_MAX {
             known.clear();
         }
-        known.insert(endpoint.id, Arc::clone(&destination));
+        known.insert(endpoint.id, (snapshot.version(), Arc::clone(&destination)));
         Ok(destination)
     }
 }
@@ -113,12 +136,7 @@ pub(crate) fn credential(
     snapshot: &Snapshot,
     settings: &UpstreamSettings,
 ) -> Result<Option<SecretValue>, Error> {
-    let target = &endpoint.target;
-    let implied = match target.provider {
-        Provider::Baseten | Provider::BasetenModelApi => Some(BASETEN_SECRET),
-        Provider::Anthropic | Provider::OpenAi | Provider::OpenAiCompatible | Provider::Vertex => None,
-    };
-    let Some(name) = target.secret_id.as_deref().or(implied) else { return Ok(None) };
+    let Some(name) = endpoint.target.secret_name() else { return Ok(None) };
     let value = match name.strip_prefix("env.") {
         Some(variable) => settings.environment_secrets.get(variable).cloned(),
         None => snapshot.secret(endpoint.workspace, name).map(|secret| secret.value.clone()),

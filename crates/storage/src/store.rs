@@ -113,12 +113,6 @@ impl Store {
         self.inner.snapshot.load_full()
     }
 
-    /// Where the configuration of every moment is, for an `arc_swap::Cache`.
-    #[must_use]
-    pub fn shared(&self) -> &Arc<ArcSwap<Snapshot>> {
-        &self.inner.snapshot
-    }
-
     /// What credentials are hashed with.
     #[must_use]
     pub fn vault(&self) -> &Vault {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::{Change, Context, Record, Rejection};
 use crate::credential::{Secret, SecretValue};
-use crate::endpoint::{BASETEN_SECRET, Provider, Target};
 use crate::id::WorkspaceId;
 use crate::snapshot::Version;
 
@@ -28,7 +27,10 @@ pub fn put(
 pub fn delete(cx: &Context<'_>, workspace: WorkspaceId, name: &str) -> Result<Change, Rejection> {
     let secret = cx.snapshot.secret(workspace, name);
     let secret = secret.ok_or(Rejection::NotFound("No secret with this name exists in this workspace."))?;
-    let user = cx.snapshot.endpoints_after(workspace, Version(0)).find(|e| uses(&e.target, name));
+    let user = cx
+        .snapshot
+        .endpoints_after(workspace, Version(0))
+        .find(|endpoint| endpoint.target.secret_name() == Some(name));
     if let Some(endpoint) = user {
         return Err(Rejection::invalid(format!(
             "The endpoint `{}` uses this secret; point it elsewhere or delete it first.",
@@ -37,10 +39,4 @@ pub fn delete(cx: &Context<'_>, workspace: WorkspaceId, name: &str) -> Result<Ch
     }
     let records = vec![Record::SecretDeleted { workspace, name: Arc::clone(&secret.name) }];
     Ok(Change { version: cx.version, records, trees: Vec::new() })
-}
-
-fn uses(target: &Target, name: &str) -> bool {
-    let baseten = matches!(target.provider, Provider::Baseten | Provider::BasetenModelApi);
-    let implied = if baseten { Some(BASETEN_SECRET) } else { None };
-    target.secret_id.as_deref().or(implied) == Some(name)
 }

@@ -156,8 +156,7 @@ fn create_body(args: CreateArgs) -> anyhow::Result<Value> {
     if let Some(file) = args.body {
         return read_body(&file);
     }
-    let models: Vec<Value> =
-        args.model.iter().map(|model| read_model(model)).collect::<anyhow::Result<_>>()?;
+    let models = read_models(&args.model)?;
     Ok(json!({
         "metadata": { "external_entity_id": args.external_id, "name": args.name },
         "models": models,
@@ -174,9 +173,8 @@ fn update_body(args: &UpdateArgs) -> anyhow::Result<Value> {
         body.insert("metadata".into(), json!({ "name": name }));
     }
     if !args.model.is_empty() {
-        let models: Vec<Value> =
-            args.model.iter().map(|model| read_model(model)).collect::<anyhow::Result<_>>()?;
-        body.insert("models".into(), Value::Array(models));
+        let models = read_models(&args.model)?;
+        body.insert("models".into(), models);
     }
     Ok(Value::Object(body))
 }
@@ -189,6 +187,10 @@ pub(super) fn read_body(file: &std::path::Path) -> anyhow::Result<Value> {
         std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?
     };
     serde_json::from_str(&text).with_context(|| format!("{} is not JSON", file.display()))
+}
+
+fn read_models(texts: &[String]) -> anyhow::Result<Value> {
+    texts.iter().map(|text| read_model(text)).collect()
 }
 
 /// Reads `acme/chat:REQUEST/MINUTE=100,TOKEN/DAY=1000000`.
