@@ -2,21 +2,47 @@
 
 use bytes::Bytes;
 use http::StatusCode;
+use serde::Serialize;
 use serde_json::json;
 
-use crate::render::named;
+use crate::render;
 use crate::route::Route;
 
 const FAILED: &str = "the model failed";
 
+#[derive(Serialize)]
+struct AnthropicError<'a> {
+    r#type: &'static str,
+    error: AnthropicCause<'a>,
+}
+
+#[derive(Serialize)]
+struct AnthropicCause<'a> {
+    r#type: &'static str,
+    message: &'a str,
+}
+
+#[derive(Serialize)]
+struct OpenAiError<'a> {
+    error: OpenAiCause<'a>,
+}
+
+#[derive(Serialize)]
+struct OpenAiCause<'a> {
+    message: &'a str,
+    r#type: &'static str,
+    param: (),
+    code: Option<&'static str>,
+}
+
 /// The body of an error answer; a route that is not known speaks OpenAI's dialect.
 pub(crate) fn body(route: Option<Route>, status: StatusCode, message: &str) -> String {
     if route.is_some_and(Route::is_anthropic) {
-        return json!({"type": "error", "error": {"type": anthropic_type(status), "message": message}})
-            .to_string();
+        let error = AnthropicCause { r#type: anthropic_type(status), message };
+        return render::json(&AnthropicError { r#type: "error", error });
     }
-    let (kind, code) = openai_type(status);
-    json!({"error": {"message": message, "type": kind, "param": null, "code": code}}).to_string()
+    let (r#type, code) = openai_type(status);
+    render::json(&OpenAiError { error: OpenAiCause { message, r#type, param: (), code } })
 }
 
 /// The last event of a stream that fails; so many came before it.
@@ -27,7 +53,7 @@ pub(crate) fn event(route: Route, before: usize) -> Bytes {
         Route::Responses => {
             let error =
                 json!({"code": "server_error", "message": FAILED, "param": null, "sequence_number": before});
-            named("error", &error).into()
+            render::named("error", &error).into()
         }
         Route::Chat | Route::Completions | Route::Embeddings | Route::CountTokens => {
             format!("data: {}\n\n", body(Some(route), failed, FAILED)).into()

@@ -78,6 +78,9 @@ pub(crate) fn named(name: &str, rest: &impl Serialize) -> String {
     format!("event: {name}\ndata: {{\"type\":\"{name}\"{comma}{}\n\n", &rest[1..])
 }
 
-fn json(value: &impl Serialize) -> String {
+/// # Panics
+///
+/// Where a value has keys that are no texts; none here has.
+pub(crate) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("texts, numbers and lists serialize")
 }

@@ -53,7 +53,10 @@ pub(crate) fn steps(
         }
         End::CutAfter(events) => (events, Some(Step::Cut)),
         End::StallAfter(events) => (events, Some(Step::Stall)),
-        End::ErrorAfter(events) => (events, Some(silent(fault::event(route, events)))),
+        End::ErrorAfter(events_max) => {
+            let all = opening.len() + closing.len() + usize::try_from(words).unwrap_or(usize::MAX);
+            (events_max, Some(silent(fault::event(route, events_max.min(all)))))
+        }
     };
     let words = (0..words).map(move |index| Step::Send { bytes: word.at(index), tokens: 1 });
     let events = opening.into_iter().map(silent).chain(words).chain(closing.into_iter().map(silent));

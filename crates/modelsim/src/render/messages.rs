@@ -56,6 +56,27 @@ struct BlockStart<'a> {
     content_block: Block<'a>,
 }
 
+#[derive(Serialize)]
+struct BlockDelta<'a> {
+    index: u8,
+    delta: Delta<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Delta<'a> {
+    TextDelta { text: &'a str },
+    InputJsonDelta { partial_json: &'a str },
+}
+
+/// The last words: why it ends, and what was used.
+#[derive(Serialize)]
+struct End {
+    delta: serde_json::Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<MessageUsage>,
+}
+
 impl From<Usage> for MessageUsage {
     fn from(usage: Usage) -> MessageUsage {
         MessageUsage {
@@ -85,7 +106,7 @@ pub(super) fn events(completion: &Completion<'_>) -> Events {
         vec![start.into(), named("content_block_start", &block).into(), named("ping", &value!({})).into()];
     let mut closing = Vec::new();
     let word = match &completion.tool {
-        None => block_delta(&value!({"type": "text_delta", "text": completion.script.word})),
+        None => block_delta(Delta::TextDelta { text: &completion.script.word }),
         Some(_) => {
             opening.push(input_delta(r#"{"text":""#));
             closing.push(input_delta(r#""}"#));
@@ -125,21 +146,15 @@ fn block<'a>(completion: &'a Completion<'_>, words: Option<String>) -> Block<'a>
     }
 }
 
-fn block_delta(delta: &serde_json::Value) -> Bytes {
-    named("content_block_delta", &value!({"index": 0, "delta": delta})).into()
+fn block_delta(delta: Delta<'_>) -> Bytes {
+    named("content_block_delta", &BlockDelta { index: 0, delta }).into()
 }
 
 fn input_delta(partial_json: &str) -> Bytes {
-    block_delta(&value!({"type": "input_json_delta", "partial_json": partial_json}))
+    block_delta(Delta::InputJsonDelta { partial_json })
 }
 
 fn message_delta(completion: &Completion<'_>) -> Bytes {
-    #[derive(Serialize)]
-    struct End {
-        delta: serde_json::Value,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        usage: Option<MessageUsage>,
-    }
     let delta = value!({"stop_reason": stop_reason(completion), "stop_sequence": null});
     named("message_delta", &End { delta, usage: completion.usage.map(MessageUsage::from) }).into()
 }
