@@ -38,7 +38,7 @@ pub struct Served {
 pub struct SeenRequest {
     pub path: String,
     pub headers: HeaderMap,
-    /// At most its first MiB.
+    /// At most its first 4 MiB.
     pub body: Bytes,
     /// The length in bytes of the whole body.
     pub body_len: u64,
