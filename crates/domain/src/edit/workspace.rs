@@ -66,8 +66,7 @@ pub fn create(
     let workspace = Arc::new(made(cx, draft));
     check_prefixes(cx.snapshot, workspace.id, &workspace.org_prefixes)?;
     let key = mint_first(cx, workspace.id, key)?;
-    let records =
-        vec![Record::Workspace(Arc::clone(&workspace)), Record::ManagementKey(Arc::clone(&key))];
+    let records = vec![Record::Workspace(Arc::clone(&workspace)), Record::ManagementKey(Arc::clone(&key))];
     Ok((change(cx, records), (workspace, key)))
 }
 
@@ -132,9 +131,9 @@ fn check_free(snapshot: &Snapshot, id: WorkspaceId, prefix: &Prefix) -> Result<(
     match snapshot.prefix_owner(prefix.as_str()) {
         None => Ok(()),
         Some(owner) if owner == id => Ok(()),
-        Some(owner) if listed_by(snapshot, owner, prefix) => {
-            Err(Rejection::invalid(format!("org_prefixes: the prefix `{prefix}` has an owner; choose another.")))
-        }
+        Some(owner) if listed_by(snapshot, owner, prefix) => Err(Rejection::invalid(format!(
+            "org_prefixes: the prefix `{prefix}` has an owner; choose another."
+        ))),
         // Out of the rest, then.
         Some(owner) => match in_use(snapshot, owner, prefix.as_str()) {
             true => Err(Rejection::invalid(format!(
