@@ -305,6 +305,21 @@ fn a_lost_operators_key_is_replaced_on_the_machine_itself() {
 }
 
 #[test]
+fn the_environment_cannot_make_an_operator_of_a_lesser_key() {
+    let dir = TempDir::new().unwrap();
+    let serve = Program::serve(dir.path(), &[("TOLLGATE_MANAGEMENT_KEY", KEY)]);
+    let made = serve.manage(KEY, &["workspace", "create", "Acme"]);
+    let lesser = made.lines().nth(1).unwrap();
+    assert!(serve.terminate().success());
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--data-dir", dir.path().to_str().unwrap()];
+    let refused = tollgate(&serve, &[("TOLLGATE_MANAGEMENT_KEY", lesser)]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("TOLLGATE_MANAGEMENT_KEY is a key of less than an operator"), "{said}");
+    assert!(!said.contains(lesser), "{said}");
+}
+
+#[test]
 fn every_listing_speaks_json() {
     let dir = TempDir::new().unwrap();
     let serve = Program::serve(dir.path(), &[("TOLLGATE_MANAGEMENT_KEY", KEY)]);
