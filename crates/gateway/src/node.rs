@@ -7,10 +7,14 @@
 //! Begins at [`Node::start`].
 
 mod accept;
+mod connection;
 mod dispatch;
+mod farewell;
+mod guard;
 mod health;
 mod listener;
 mod management;
+mod turn;
 mod upkeep;
 mod wiring;
 
@@ -25,6 +29,7 @@ use limits::Engine;
 use proxy::{Dialer, Shared, Upstream, Worker};
 use storage::Store;
 use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
 
 use self::accept::{Door, Server};
 use self::dispatch::Dispatch;
@@ -51,8 +56,10 @@ pub struct Parts<'a> {
 enum Phase {
     /// Serving.
     Open,
-    /// No new connections, no new calls.
+    /// No new connections; kept-alive ones hear that they should go elsewhere.
     Closing,
+    /// The last calls have ended, and so do connections.
+    Ending,
     /// Whatever is left is dropped.
     Closed,
 }
@@ -98,7 +105,7 @@ impl Node {
         let (management, admin_thread) = Management::start(&parts, &shared, upstream(), phase.subscribe())?;
         let server = Server {
             door: Door::new(config.server.max_connections),
-            header_timeout: config.server.header_timeout,
+            patience: wiring::patience(config),
             phase: phase.subscribe(),
         };
         let mut threads = vec![admin_thread];
@@ -148,10 +155,13 @@ impl Node {
         tokio::time::sleep(self.drain_delay).await;
         self.shared.start_draining();
         self.phase.send_replace(Phase::Closing);
+        let deadline = Instant::now() + self.shutdown_grace;
+        let _ = timeout_at(deadline, dispatch::calls_end(&self.shared)).await;
+        self.phase.send_replace(Phase::Ending);
         let threads = self.threads;
         let all_ended = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|t| drop(t.join())));
         tokio::pin!(all_ended);
-        if tokio::time::timeout(self.shutdown_grace, &mut all_ended).await.is_err() {
+        if timeout_at(deadline, &mut all_ended).await.is_err() {
             tracing::warn!(in_flight = self.shared.in_flight(), "calls did not finish in time and are cut");
             self.phase.send_replace(Phase::Closed);
             let _ = all_ended.await;

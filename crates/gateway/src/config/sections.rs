@@ -33,7 +33,13 @@ pub struct ServerSection {
     pub max_buffered_mb: usize,
     pub max_connections: usize,
     #[serde(deserialize_with = "duration")]
+    pub first_byte_timeout: Duration,
+    #[serde(deserialize_with = "duration")]
     pub header_timeout: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub idle_timeout: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub write_timeout: Duration,
     #[serde(deserialize_with = "duration")]
     pub drain_delay: Duration,
     #[serde(deserialize_with = "duration")]
@@ -158,6 +164,21 @@ impl Config {
         ] {
             if !(1..=1_000_000).contains(&value) {
                 bail!("{key}: {value} is not from 1 to 1000000");
+            }
+        }
+        if self.server.max_buffered_mb < self.server.max_body_mb {
+            bail!(
+                "server.max_buffered_mb: less than server.max_body_mb, so that the longest body would never fit"
+            );
+        }
+        for (key, value) in [
+            ("server.first_byte_timeout", self.server.first_byte_timeout),
+            ("server.header_timeout", self.server.header_timeout),
+            ("server.idle_timeout", self.server.idle_timeout),
+            ("server.write_timeout", self.server.write_timeout),
+        ] {
+            if value.is_zero() {
+                bail!("{key}: nothing arrives in no time at all; give it some seconds");
             }
         }
         Ok(self)
