@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "test code: this is how a test fails")]
 
+mod bodies;
 mod bounds;
 mod slowness;
 mod support;
