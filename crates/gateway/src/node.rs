@@ -149,6 +149,12 @@ impl Node {
         self.shared.in_flight()
     }
 
+    /// Ends when every call that has been settled is on disk.
+    pub fn recorded(&self) -> impl Future<Output = ()> + Send + use<> {
+        let store = self.store.clone();
+        async move { store.flush().await }
+    }
+
     /// Takes the gateway down: not ready, then no new calls, then the rest settles, then everything is on disk.
     pub async fn shut_down(self) {
         self.shared.start_leaving();

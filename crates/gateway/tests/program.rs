@@ -2,6 +2,8 @@
 
 #[path = "program/process.rs"]
 mod process;
+#[path = "program/shutdown.rs"]
+mod shutdown;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

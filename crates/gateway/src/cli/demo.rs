@@ -39,7 +39,7 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let customer_key = furnish(&base_url, &operator_key, &model.base_url()).await?;
     introduce(&base_url, &operator_key, &customer_key)?;
     signals.stop().await;
-    signals.then_exit_at_once();
+    signals.then_exit_at_once(running.node.recorded());
     running.node.shut_down().await;
     say("")?;
     say("Stopped; the temporary directory is gone.")

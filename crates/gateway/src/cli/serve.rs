@@ -55,7 +55,7 @@ pub(super) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     tracing::info!(%addr, %admin, data_dir = %args.data_dir.display(), "serving");
     signals.stop().await;
     tracing::info!("stopping; calls in flight may finish");
-    signals.then_exit_at_once();
+    signals.then_exit_at_once(running.node.recorded());
     running.node.shut_down().await;
     tracing::info!("stopped");
     Ok(())

@@ -1,7 +1,12 @@
 //! The signals that end the program. They are caught before anything is announced: whoever reads that the gateway
 //! serves may stop it at once.
 
+use std::time::Duration;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// How long a second signal waits for the ledger. It is written within milliseconds, unless the disk does not answer.
+const RECORDING_MAX: Duration = Duration::from_secs(2);
 
 /// Signals, caught from the moment this is made.
 pub(super) struct Signals {
@@ -33,10 +38,16 @@ impl Signals {
         }
     }
 
-    /// From now on a further signal does not wait for anybody. What was acknowledged is with the ledger already.
-    pub(super) fn then_exit_at_once(mut self) {
+    /// From now on a further signal does not wait for anybody but for what is `recorded` and not on disk yet: a few
+    /// milliseconds' worth of calls that were answered.
+    pub(super) fn then_exit_at_once(mut self, recorded: impl Future<Output = ()> + Send + 'static) {
         tokio::spawn(async move {
             self.stop().await;
+            if tokio::time::timeout(RECORDING_MAX, recorded).await.is_err() {
+                tracing::error!(
+                    "the ledger could not be written in time; calls of the last moments are missing in it"
+                );
+            }
             exit_at_once();
         });
     }

@@ -94,11 +94,24 @@ impl Program {
         find(&guard).unwrap_or_else(|| panic!("`{text}` was never said, but: {guard}"))
     }
 
-    /// Asks it to stop, and waits until it has.
-    pub(crate) fn terminate(mut self) -> ExitStatus {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    /// Asks it to stop.
+    pub(crate) fn ask_to_stop(&self) {
+        self.signal(rustix::process::Signal::TERM);
+    }
+
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits until it has ended.
+    pub(crate) fn ended(mut self) -> ExitStatus {
         self.child.wait().unwrap()
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub(crate) fn terminate(self) -> ExitStatus {
+        self.ask_to_stop();
+        self.ended()
     }
 }
 
