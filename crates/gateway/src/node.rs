@@ -10,6 +10,7 @@ mod accept;
 mod connection;
 mod dispatch;
 mod farewell;
+mod framing;
 mod guard;
 mod health;
 mod listener;

@@ -17,6 +17,7 @@ use super::Phase;
 use super::accept::Server;
 use super::dispatch::Dispatch;
 use super::farewell::{self, LastWord};
+use super::framing;
 use super::guard::Guarded;
 use super::turn::{Owed, Turn};
 
@@ -80,6 +81,9 @@ where
 }
 
 async fn answer(dispatch: &Dispatch, request: Request<Incoming>) -> Response<Body> {
+    if framing::is_doubtful(&request) {
+        return framing::refusal();
+    }
     let mut answer = dispatch.answer(request).await;
     if dispatch.is_draining() {
         // Its caller is to come back on another connection, to another gateway.

@@ -5,5 +5,7 @@
 
 mod bodies;
 mod bounds;
+mod garbage;
 mod slowness;
+mod smuggling;
 mod support;

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 pub(crate) const M1: &str = "acme/m1";
 /// Short enough to be waited for: the gateway closes, the test only reads.
-pub(crate) const SHORT: Duration = Duration::from_millis(60);
+pub(crate) const SHORT: Duration = Duration::from_millis(150);
 /// What is never waited for.
 pub(crate) const LONG: Duration = Duration::from_secs(3_600);
 /// Longest wait for something that another thread does; nothing takes so long unless it never comes.
@@ -124,6 +124,21 @@ impl Raw {
         let body = String::from_utf8(self.unread.drain(..length).collect()).unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         Some(Answer { status, head, body })
+    }
+
+    /// Says that nothing more will be sent.
+    pub(crate) async fn half_close(&mut self) {
+        // The gateway may have left already.
+        let _ = self.stream.shutdown().await;
+    }
+
+    /// Every answer until the gateway closes.
+    pub(crate) async fn answers(&mut self) -> Vec<Answer> {
+        let mut all = Vec::new();
+        while let Some(answer) = self.answer().await {
+            all.push(answer);
+        }
+        all
     }
 
     /// Whether the gateway closes without another byte.
