@@ -108,6 +108,8 @@ mod tests {
             ("TOLLGATE__SERVER__MAX_BODY_MB", "many", "TOLLGATE__SERVER__MAX_BODY_MB"),
             ("TOLLGATE__LIMITS__ADMISSION", "hard", "not available yet"),
             ("TOLLGATE__LIMITS__ADMISSION", "soft", "limits.admission"),
+            ("TOLLGATE__SERVER__TLS_CERT", "/cert.pem", "server.tls_key"),
+            ("TOLLGATE__SERVER__MAX_BUFFERED_MB", "99", "server.max_buffered_mb"),
             ("TOLLGATE__SERVER__HEADER_TIMEOUT", "0s", "server.header_timeout"),
             ("TOLLGATE__UPSTREAM__CONNECT_TIMEOUT", "5", "upstream.connect_timeout"),
             ("TOLLGATE__UPSTREAM__OPENAI_BASE_URL", "ftp://x", "upstream.openai_base_url"),

@@ -15,6 +15,7 @@ mod guard;
 mod health;
 mod listener;
 mod management;
+mod tls;
 mod turn;
 mod upkeep;
 mod wiring;
@@ -35,6 +36,7 @@ use tokio::time::{Instant, timeout_at};
 use self::accept::{Door, Server};
 use self::dispatch::Dispatch;
 use self::management::Management;
+pub(crate) use self::tls::Tls;
 use crate::config::Config;
 
 /// What a gateway is started with.
@@ -72,6 +74,7 @@ pub struct Node {
     admin_addr: Option<SocketAddr>,
     shared: Arc<Shared>,
     store: Store,
+    tls: Option<Tls>,
     phase: watch::Sender<Phase>,
     threads: Vec<JoinHandle<()>>,
     drain_delay: Duration,
@@ -86,6 +89,7 @@ impl Node {
     pub fn start(parts: Parts<'_>) -> anyhow::Result<Self> {
         let config = parts.config;
         let workers = worker_count(config.server.workers);
+        let tls = Tls::of(config)?;
         let listeners = listener::bind(config.server.listen, workers)
             .with_context(|| format!("cannot listen on {}", config.server.listen))?;
         let addr = listener::address(&listeners)?;
@@ -108,6 +112,7 @@ impl Node {
             door: Door::new(config.server.max_connections),
             patience: wiring::patience(config),
             phase: phase.subscribe(),
+            tls: tls.clone(),
         };
         let mut threads = vec![admin_thread];
         if let Some(listener) = admin_listener {
@@ -125,6 +130,7 @@ impl Node {
             admin_addr,
             shared,
             store: parts.store,
+            tls,
             phase,
             threads,
             drain_delay: config.server.drain_delay,
@@ -148,6 +154,14 @@ impl Node {
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.shared.in_flight()
+    }
+
+    /// Reads the TLS certificate and its key again, for connections to come. Whether there is one.
+    ///
+    /// # Errors
+    /// Files that cannot be read or do not belong together; what was in force stays so.
+    pub fn reload_tls(&self) -> anyhow::Result<bool> {
+        self.tls.as_ref().map_or(Ok(false), |tls| tls.reload().map(|()| true))
     }
 
     /// Ends when every call that has been settled is on disk.

@@ -4,6 +4,8 @@
 mod process;
 #[path = "program/shutdown.rs"]
 mod shutdown;
+#[path = "program/tls.rs"]
+mod tls;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

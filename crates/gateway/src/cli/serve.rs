@@ -53,7 +53,7 @@ pub(super) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     warn_if_exposed(&config);
     let (addr, admin) = (running.node.addr(), running.node.admin_addr());
     tracing::info!(%addr, %admin, data_dir = %args.data_dir.display(), "serving");
-    signals.stop().await;
+    signals.stop(|| reload(&running.node)).await;
     tracing::info!("stopping; calls in flight may finish");
     signals.then_exit_at_once(running.node.recorded());
     running.node.shut_down().await;
@@ -121,6 +121,25 @@ async fn keep_time(clock: Arc<SystemClock>, engine: Arc<Engine>, first: Step) {
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
         step = clock.observe();
+    }
+}
+
+/// What SIGHUP does.
+fn reload(node: &Node) {
+    match node.reload_tls() {
+        Ok(true) => tracing::info!(
+            "SIGHUP: new connections get the TLS certificate as it is now; every other setting needs a restart"
+        ),
+        Ok(false) => {
+            tracing::warn!("SIGHUP: without TLS there is nothing to reload; settings need a restart");
+        }
+        Err(error) => {
+            let cause = format!("{error:#}");
+            tracing::error!(
+                cause,
+                "SIGHUP: the TLS certificate cannot be read; the former one stays in force"
+            );
+        }
     }
 }
 

@@ -24,16 +24,14 @@ impl Signals {
         })
     }
 
-    /// Waits until somebody wants the program to end.
-    pub(super) async fn stop(&mut self) {
+    /// Waits until somebody wants the program to end. Meanwhile SIGHUP asks to `reload` what can be reloaded.
+    pub(super) async fn stop(&mut self, reload: impl Fn()) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
                 // Without a handler it would end the process, and calls with it.
-                _ = self.hangup.recv() => {
-                    tracing::warn!("SIGHUP: no setting can be reloaded; restart to change them");
-                }
+                _ = self.hangup.recv() => reload(),
             }
         }
     }
@@ -42,7 +40,7 @@ impl Signals {
     /// milliseconds' worth of calls that were answered.
     pub(super) fn then_exit_at_once(mut self, recorded: impl Future<Output = ()> + Send + 'static) {
         tokio::spawn(async move {
-            self.stop().await;
+            self.stop(|| tracing::warn!("SIGHUP: the gateway stops; nothing is reloaded")).await;
             if tokio::time::timeout(RECORDING_MAX, recorded).await.is_err() {
                 tracing::error!(
                     "the ledger could not be written in time; calls of the last moments are missing in it"

@@ -9,11 +9,13 @@ use anyhow::Context as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::Phase;
 use super::connection::converse;
 use super::dispatch::Dispatch;
 use super::guard::Patience;
+use super::tls::Tls;
 use super::upkeep;
 
 /// Pause after the machine ran out of descriptors, so that accepting does not spin.
@@ -40,6 +42,7 @@ pub(super) struct Server {
     pub(super) door: Door,
     pub(super) patience: Patience,
     pub(super) phase: watch::Receiver<Phase>,
+    pub(super) tls: Option<Tls>,
 }
 
 /// Starts a worker thread on its own runtime. It ends when the gateway closes.
@@ -104,11 +107,24 @@ async fn accept_until_closing(
         };
         let (server, dispatch) = (server.clone(), dispatch.clone());
         open.spawn(async move {
-            // Without it, Nagle's algorithm and delayed acknowledgements make small answers wait 40 ms.
-            let _ = stream.set_nodelay(true);
-            converse(stream, server, dispatch).await;
+            connection(stream, server, dispatch).await;
             drop(place);
         });
+    }
+}
+
+async fn connection(stream: TcpStream, server: Server, dispatch: Dispatch) {
+    // Without it, Nagle's algorithm and delayed acknowledgements make small answers wait 40 ms.
+    let _ = stream.set_nodelay(true);
+    let Some(tls) = &server.tls else { return converse(stream, server, dispatch).await };
+    let mut phase = server.phase.clone();
+    let greeted = tokio::select! {
+        greeted = timeout(server.patience.header, tls.greet(stream)) => greeted,
+        _ = phase.wait_for(|phase| *phase >= Phase::Ending) => return,
+    };
+    // A handshake that fails or takes too long is its caller's affair.
+    if let Ok(Ok(stream)) = greeted {
+        converse(stream, server, dispatch).await;
     }
 }
 
