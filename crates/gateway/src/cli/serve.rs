@@ -12,7 +12,7 @@ use limits::Engine;
 use storage::{OpenError, Options, Store};
 
 use super::signals::Signals;
-use super::{Usage, environment};
+use super::{Usage, descriptors, environment};
 use crate::clock::{Step, SystemClock, raw_now};
 use crate::config::{self, Config};
 use crate::keys::{self, MANAGEMENT_KEY_FILE_VARIABLE, MANAGEMENT_KEY_VARIABLE, MASTER_KEY_VARIABLE};
@@ -46,6 +46,7 @@ pub(super) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     config.server.listen = args.listen.unwrap_or(config.server.listen);
     config.server.admin_listen = args.admin_listen.or(config.server.admin_listen);
     crate::log::start(&config.log);
+    descriptors::take(config.server.max_connections);
     let mut signals = Signals::catch()?;
     let given = management_key()?;
     let running = start(&config, &args.data_dir, given.as_deref()).await?;
