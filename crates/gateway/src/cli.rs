@@ -5,6 +5,7 @@
 mod check;
 mod client;
 mod demo;
+mod descriptors;
 mod endpoints;
 mod groups;
 mod keys;

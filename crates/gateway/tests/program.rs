@@ -2,6 +2,10 @@
 
 #[path = "program/process.rs"]
 mod process;
+#[path = "program/shutdown.rs"]
+mod shutdown;
+#[path = "program/tls.rs"]
+mod tls;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -84,6 +88,16 @@ fn a_key_that_the_environment_no_longer_gives_is_no_longer_in_force() {
     serve.manage(minted.trim(), &["groups", "list"]);
     let refused = tollgate(&["groups", "list", "--url", &serve.url(), "--key", KEY], &[]);
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+}
+
+#[test]
+fn a_gateway_takes_as_many_files_as_it_may_and_says_when_they_are_too_few() {
+    let dir = TempDir::new().unwrap();
+    let serve = Program::serve_after("ulimit -Sn 100; ulimit -Hn 300", dir.path());
+    let limits = fs::read_to_string(format!("/proc/{}/limits", serve.pid())).unwrap();
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    assert_eq!(files.split_whitespace().nth(3), Some("300"), "{files}");
+    assert!(serve.line_with("ulimit -n").contains("\"allowed\":300"), "{}", serve.said());
 }
 
 #[test]
