@@ -8,13 +8,14 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use domain::THRESHOLD_MAX;
+use bytes::{Bytes, BytesMut};
 use domain::edit::group::NAME_LEN_MAX;
+use domain::{SecretValue, THRESHOLD_MAX};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::value::{MapAccessDeserializer, StringDeserializer};
@@ -22,9 +23,14 @@ use serde::de::{
     Deserialize, DeserializeOwned, Deserializer, Error as _, IgnoredAny, MapAccess, Unexpected, Visitor,
 };
 use serde::{Deserialize as DeriveDeserialize, Serialize};
+use tokio::time::{Instant, timeout_at};
 
 use crate::admin::Admin;
 use crate::error::Error;
+
+/// A body may take this long however small it is, and then a second more for each [`PACE_BYTES`].
+const PATIENCE: Duration = Duration::from_secs(10);
+const PACE_BYTES: usize = 1024;
 
 /// A body, read whole and not looked at yet. It may hold a secret, so it has no `Debug`.
 pub(crate) struct Received(pub Bytes);
@@ -39,11 +45,20 @@ impl FromRequest<Arc<Admin>> for Received {
     }
 }
 
+/// Reads a body whole: no longer than `max` bytes, and no slower than its pace.
 async fn read(body: Body, max: usize) -> Result<Bytes, Error> {
-    match Limited::new(body, max).collect().await {
-        Ok(read) => Ok(read.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Error::PayloadTooLarge(max)),
-        Err(_) => Err(Error::invalid("The body broke off; send it again.")),
+    let mut body = Limited::new(body, max);
+    let mut whole = BytesMut::new();
+    let began = Instant::now();
+    loop {
+        let pace = Duration::from_secs(u64::try_from(whole.len() / PACE_BYTES).unwrap_or(u64::MAX));
+        let frame = timeout_at(began + PATIENCE + pace, body.frame()).await;
+        match frame.map_err(|_| Error::RequestTimeout)? {
+            None => return Ok(whole.freeze()),
+            Some(Ok(frame)) => whole.extend_from_slice(&frame.into_data().unwrap_or_default()),
+            Some(Err(error)) if error.is::<LengthLimitError>() => return Err(Error::PayloadTooLarge(max)),
+            Some(Err(_)) => return Err(Error::invalid("The body broke off; send it again.")),
+        }
     }
 }
 
@@ -137,6 +152,18 @@ impl TryFrom<String> for Text {
             return Err(format!("expected text of 1 to {NAME_LEN_MAX} characters"));
         }
         Ok(Self(text.into()))
+    }
+}
+
+/// Text that no error repeats, not even one about its type.
+pub(crate) struct Hidden(pub SecretValue);
+
+impl<'de> Deserialize<'de> for Hidden {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match serde_json::Value::deserialize(deserializer) {
+            Ok(serde_json::Value::String(text)) => Ok(Self(SecretValue::new(&text))),
+            _ => Err(D::Error::custom("expected text")),
+        }
     }
 }
 
