@@ -82,16 +82,14 @@ pub(crate) fn begun() -> OpenApi {
 /// Adds to every operation what all operations share.
 pub(crate) fn with_what_all_share(mut api: OpenApi) -> OpenApi {
     for (path, item) in &mut api.paths.paths {
-        let names_workspace = path.starts_with(WORKSPACES);
-        let may_miss = !names_workspace || path.contains('{');
         for operation in operations(item) {
-            operation.security =
-                Some([BEARER, API_KEY].map(|name| SecurityRequirement::new(name, [""; 0])).into());
-            if !names_workspace {
+            let requirement = |name| SecurityRequirement::new(name, [""; 0]);
+            operation.security = Some([BEARER, API_KEY].map(requirement).into());
+            if acts_in_a_workspace(path) {
                 let workspace = RefOr::Ref(Ref::new(format!("#/components/parameters/{WORKSPACE}")));
                 operation.parameters.get_or_insert_default().push(workspace);
             }
-            share_errors(operation, may_miss);
+            share_errors(path, operation);
         }
     }
     api
@@ -102,16 +100,21 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [get, put, post, patch, delete].into_iter().flatten()
 }
 
-fn share_errors(operation: &mut Operation, may_miss: bool) {
+fn share_errors(path: &str, operation: &mut Operation) {
+    let names_an_object = acts_in_a_workspace(path) || path.contains('{');
     let of_body = if operation.request_body.is_some() { WITH_A_BODY.as_slice() } else { &[] };
     for (error, _) in ALWAYS.iter().chain(of_body) {
-        if matches!(error, Error::NotFound(_)) && !may_miss {
+        if matches!(error, Error::NotFound(_)) && !names_an_object {
             continue;
         }
         let (status, code) = error.status_and_code();
         let shared = || RefOr::Ref(Ref::new(format!("#/components/responses/{code}")));
         operation.responses.responses.entry(status.as_str().to_owned()).or_insert_with(shared);
     }
+}
+
+fn acts_in_a_workspace(path: &str) -> bool {
+    !path.starts_with(WORKSPACES)
 }
 
 fn components() -> Components {

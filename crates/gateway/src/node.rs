@@ -8,9 +8,9 @@
 
 mod accept;
 mod dispatch;
-mod health;
 mod listener;
 mod management;
+mod own;
 mod upkeep;
 mod wiring;
 
@@ -29,6 +29,7 @@ use tokio::sync::watch;
 use self::accept::{Door, Server};
 use self::dispatch::Dispatch;
 use self::management::Management;
+pub(crate) use self::own::Own;
 use crate::config::Config;
 
 /// What a gateway is started with.

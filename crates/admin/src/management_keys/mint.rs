@@ -46,6 +46,7 @@ pub(crate) struct MintedView {
     scope: Scope,
     prefix: Arc<str>,
     created_at: Timestamp,
+    /// The whole key. Keep it: it is never shown again.
     key: String,
 }
 
