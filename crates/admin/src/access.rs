@@ -23,7 +23,7 @@ use crate::authenticate::authenticate;
 use crate::error::Error;
 
 /// Names the workspace that an operator acts on.
-const WORKSPACE_HEADER: &str = "x-tollgate-workspace";
+pub(crate) const WORKSPACE_HEADER: &str = "x-tollgate-workspace";
 
 const NOT_ITS_OWN: &str =
     "This key acts in its own workspace alone; only an operator's key can name another.";

@@ -5,16 +5,18 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{delete, get, post};
 use domain::destination::Network;
 use domain::{Clock, Endpoint, Usage};
 use limits::Engine;
 use storage::Store;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::access::Viewer;
 use crate::error::Error;
 use crate::rate::RateLimit;
-use crate::{endpoints, groups, keys, management_keys, secrets, workspaces};
+use crate::{endpoints, groups, keys, management_keys, openapi, secrets, workspaces};
 
 /// Paths that belong to the control plane, each with everything below it.
 const ROOTS: [&str; 4] = ["/v1/gateway", "/v1/secrets", "/v1/workspaces", "/api/governance"];
@@ -112,47 +114,14 @@ impl Admin {
 
     /// The control plane as a service.
     pub fn router(self) -> Router {
-        Router::new()
-            .route("/v1/gateway/groups", post(groups::create::group_create).get(groups::list::group_list))
-            .route(
-                "/v1/gateway/groups/{id}",
-                get(groups::list::group_get)
-                    .patch(groups::update::group_update)
-                    .delete(groups::delete::group_delete),
-            )
-            .route("/v1/gateway/groups/{id}/usage", get(groups::usage::group_usage))
-            .route("/v1/gateway/groups/{id}/api_keys", post(keys::mint::key_mint).get(keys::key_list))
-            .route("/v1/gateway/groups/{id}/api_keys/register", post(keys::register::key_register))
-            .route("/v1/gateway/groups/{id}/api_keys/{prefix}", get(keys::key_get).delete(keys::key_revoke))
-            .route(
-                "/v1/gateway/endpoints",
-                post(endpoints::create::endpoint_create).get(endpoints::endpoint_list),
-            )
-            .route(
-                "/v1/gateway/endpoints/{id}",
-                get(endpoints::endpoint_get)
-                    .patch(endpoints::update::endpoint_update)
-                    .delete(endpoints::endpoint_delete),
-            )
-            .route("/v1/gateway/endpoints/{id}/test", post(endpoints::test::endpoint_test))
-            .route("/v1/secrets", post(secrets::secret_put).get(secrets::secret_list))
-            .route("/v1/secrets/{name}", delete(secrets::secret_delete))
-            .route(
-                "/v1/workspaces",
-                post(workspaces::create::workspace_create).get(workspaces::workspace_list),
-            )
-            .route("/v1/workspaces/{id}", get(workspaces::workspace_get).patch(workspaces::workspace_update))
-            .route(
-                "/v1/workspaces/{id}/management_keys",
-                post(management_keys::mint::management_key_mint).get(management_keys::management_key_list),
-            )
-            .route(
-                "/v1/workspaces/{id}/management_keys/{key_id}",
-                delete(management_keys::management_key_delete),
-            )
-            .fallback(no_such_path)
-            .method_not_allowed_fallback(no_such_method)
-            .with_state(Arc::new(self))
+        let (router, _) = routes().split_for_parts();
+        router.fallback(no_such_path).method_not_allowed_fallback(no_such_method).with_state(Arc::new(self))
+    }
+
+    /// The control plane as a document: its very routes, with what they read and answer.
+    #[must_use]
+    pub fn openapi() -> OpenApi {
+        openapi::with_what_all_share(routes().into_openapi())
     }
 
     /// Whether a path belongs to the control plane.
@@ -162,6 +131,30 @@ impl Admin {
             path.strip_prefix(root).is_some_and(|below| below.is_empty() || below.starts_with('/'))
         })
     }
+}
+
+/// The table of routes. A handler states its own method and path, beside what it reads and answers.
+fn routes() -> OpenApiRouter<Arc<Admin>> {
+    OpenApiRouter::with_openapi(openapi::begun())
+        .routes(routes!(groups::create::group_create, groups::list::group_list))
+        .routes(routes!(groups::list::group_get, groups::update::group_update, groups::delete::group_delete))
+        .routes(routes!(groups::usage::group_usage))
+        .routes(routes!(keys::mint::key_mint, keys::key_list))
+        .routes(routes!(keys::register::key_register))
+        .routes(routes!(keys::key_get, keys::key_revoke))
+        .routes(routes!(endpoints::create::endpoint_create, endpoints::endpoint_list))
+        .routes(routes!(
+            endpoints::endpoint_get,
+            endpoints::update::endpoint_update,
+            endpoints::endpoint_delete
+        ))
+        .routes(routes!(endpoints::test::endpoint_test))
+        .routes(routes!(secrets::secret_put, secrets::secret_list))
+        .routes(routes!(secrets::secret_delete))
+        .routes(routes!(workspaces::create::workspace_create, workspaces::workspace_list))
+        .routes(routes!(workspaces::workspace_get, workspaces::workspace_update))
+        .routes(routes!(management_keys::mint::management_key_mint, management_keys::management_key_list))
+        .routes(routes!(management_keys::management_key_delete))
 }
 
 // Strangers learn nothing here, not even which paths exist: a key is asked for first.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use domain::{Admission, Endpoint, EndpointId, Region, Slug, Snapshot, Target, WorkspaceId, edit};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::access::{Manager, Viewer};
 use crate::admin::Admin;
@@ -22,19 +23,24 @@ use crate::time::Timestamp;
 const NO_ENDPOINT: &str = "No endpoint has this id; use the `id` that create answered.";
 
 /// An endpoint as clients see it. Target fields that do not apply are left out.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Endpoint)]
 pub(crate) struct EndpointView {
     id: EndpointId,
     slug: Slug,
     region: Region,
+    #[schema(min_items = 1, max_items = 1)]
     targets: [Target; 1],
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     admission: Option<Admission>,
     created_at: Timestamp,
     updated_at: Timestamp,
 }
 
-#[derive(Debug, Serialize)]
+/// An endpoint that is gone.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = EndpointDeleted)]
 pub(crate) struct DeletedView {
     id: EndpointId,
     slug: Slug,
@@ -54,6 +60,14 @@ impl EndpointView {
     }
 }
 
+/// List the endpoints of the workspace, oldest first.
+#[utoipa::path(
+    get,
+    path = "/v1/gateway/endpoints",
+    tag = "endpoints",
+    params(ListQuery),
+    responses((status = 200, description = "A page of endpoints.", body = Page<EndpointView>)),
+)]
 pub(crate) async fn endpoint_list(
     viewer: Viewer,
     State(admin): State<Arc<Admin>>,
@@ -66,6 +80,14 @@ pub(crate) async fn endpoint_list(
     Ok(Answer(Page::cut(Kind::Endpoint, limit, endpoints, serial, |endpoint| EndpointView::of(endpoint))))
 }
 
+/// Read an endpoint.
+#[utoipa::path(
+    get,
+    path = "/v1/gateway/endpoints/{id}",
+    tag = "endpoints",
+    params(("id" = String, Path, description = "The `id` of an endpoint.")),
+    responses((status = 200, description = "The endpoint.", body = EndpointView)),
+)]
 pub(crate) async fn endpoint_get(
     viewer: Viewer,
     State(admin): State<Arc<Admin>>,
@@ -75,6 +97,14 @@ pub(crate) async fn endpoint_get(
     Ok(Answer(EndpointView::of(named(&snapshot, viewer.workspace, &id)?)))
 }
 
+/// Delete an endpoint.
+#[utoipa::path(
+    delete,
+    path = "/v1/gateway/endpoints/{id}",
+    tag = "endpoints",
+    params(("id" = String, Path, description = "The `id` of an endpoint.")),
+    responses((status = 200, description = "The endpoint is gone.", body = DeletedView)),
+)]
 pub(crate) async fn endpoint_delete(
     manager: Manager,
     State(admin): State<Arc<Admin>>,

@@ -7,7 +7,9 @@ use domain::Rejection;
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
+use serde_json::Value;
 use storage::EditError;
+use utoipa::ToSchema;
 
 use crate::rate::TooOften;
 
@@ -46,17 +48,24 @@ pub enum Error {
     Unavailable,
 }
 
-/// The body of every error but one.
-#[derive(Serialize)]
-struct ErrorBody<'a> {
+/// Why a request was not carried out.
+// The body of every error but one.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Error)]
+pub(crate) struct ErrorBody<'a> {
+    /// For programs.
     code: &'static str,
+    /// For people: what happened, and what to do.
     message: &'a str,
 }
 
-/// The body that is published for too many requests.
-#[derive(Serialize)]
-struct RateLimitedBody {
-    error: &'static str,
+/// Too many requests.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RateLimited)]
+pub(crate) struct RateLimitedBody<'a> {
+    error: &'a str,
+    /// Whole seconds after which the next request may come.
+    #[schema(minimum = 1)]
     retry_after: u64,
 }
 
@@ -66,7 +75,7 @@ impl Error {
     }
 
     /// The one place where an error gets its status and its code.
-    fn status_and_code(&self) -> (StatusCode, &'static str) {
+    pub(crate) fn status_and_code(&self) -> (StatusCode, &'static str) {
         match self {
             Self::Invalid(_) => (StatusCode::BAD_REQUEST, "VALIDATION_ERROR"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
@@ -79,6 +88,17 @@ impl Error {
             Self::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
         }
+    }
+
+    /// What is sent.
+    pub(crate) fn body(&self) -> Value {
+        let message = self.message();
+        let body = if let Self::RateLimited { retry_after_s } = *self {
+            serde_json::to_value(RateLimitedBody { error: &message, retry_after: retry_after_s })
+        } else {
+            serde_json::to_value(ErrorBody { code: self.status_and_code().1, message: &message })
+        };
+        body.expect("strings and numbers always serialize")
     }
 
     fn message(&self) -> Cow<'_, str> {
@@ -108,28 +128,18 @@ impl Error {
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        if let Self::RateLimited { retry_after_s } = self {
-            return rate_limited(retry_after_s);
-        }
-        let (status, code) = self.status_and_code();
-        let body = ErrorBody { code, message: &self.message() };
-        let body = serde_json::to_vec(&body).expect("two strings always serialize");
+        let (status, _) = self.status_and_code();
+        let body = self.body().to_string();
         let mut response = (status, [(CONTENT_TYPE, "application/json")], body).into_response();
         if status == StatusCode::UNAUTHORIZED {
             // RFC 9110, 15.5.2: a 401 names a scheme that would do.
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        if let Self::RateLimited { retry_after_s } = self {
+            response.headers_mut().insert(RETRY_AFTER, retry_after_s.into());
+        }
         response
     }
-}
-
-fn rate_limited(retry_after_s: u64) -> Response {
-    let error = "Rate limit exceeded. Please try again later.";
-    let body = serde_json::to_vec(&RateLimitedBody { error, retry_after: retry_after_s });
-    let body = body.expect("a string and a number always serialize");
-    let headers =
-        [(CONTENT_TYPE, HeaderValue::from_static("application/json")), (RETRY_AFTER, retry_after_s.into())];
-    (StatusCode::TOO_MANY_REQUESTS, headers, body).into_response()
 }
 
 impl From<TooOften> for Error {

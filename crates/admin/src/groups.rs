@@ -14,13 +14,15 @@ use domain::{
     Unit, WorkspaceId, binding_limits,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 pub(crate) use self::shape::AdmissionWord;
 use crate::error::{ELSEWHERE, Error};
 use crate::time::Timestamp;
 
-/// A group as clients see it.
-#[derive(Debug, Serialize)]
+/// A customer, or one part of a customer, and what it may use.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Group)]
 pub(crate) struct GroupView {
     id: GroupId,
     metadata: Metadata,
@@ -31,24 +33,29 @@ pub(crate) struct GroupView {
 }
 
 /// What a group itself declares for a slug.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = GroupModel)]
 struct ModelView {
     slug: Slug,
     rate_limits: Vec<LimitView>,
     usage_limits: Vec<LimitView>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     admission: Option<Admission>,
 }
 
 /// What binds a group for a slug, whoever declares it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = EffectiveModel)]
 struct EffectiveModelView {
     slug: Slug,
     rate_limits: Vec<EffectiveLimitView>,
     usage_limits: Vec<EffectiveLimitView>,
 }
 
-#[derive(Debug, Serialize)]
+/// A ceiling on requests or tokens within a span.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Limit)]
 struct LimitView {
     #[serde(rename = "type")]
     kind: LimitType,
@@ -56,16 +63,22 @@ struct LimitView {
     threshold: u64,
 }
 
-#[derive(Debug, Serialize)]
+/// A limit, and the group that declares it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = EffectiveLimit)]
 struct EffectiveLimitView {
     #[serde(flatten)]
     limit: LimitView,
     source_group: GroupId,
 }
 
-#[derive(Debug, Serialize)]
+/// A place in the customer tree.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Hierarchy)]
 struct HierarchyView {
     limit_enforcement: Enforcement,
+    /// `null` for a root.
+    #[schema(required)]
     parent_group_id: Option<GroupId>,
 }
 

@@ -24,6 +24,7 @@ use serde::de::{
 };
 use serde::{Deserialize as DeriveDeserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
+use utoipa::ToSchema;
 
 use crate::admin::Admin;
 use crate::error::Error;
@@ -141,8 +142,9 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Word<T> {
 }
 
 /// A name that says something: 1 to 255 characters.
-#[derive(Debug, DeriveDeserialize)]
+#[derive(Debug, DeriveDeserialize, ToSchema)]
 #[serde(try_from = "String")]
+#[schema(value_type = String, min_length = 1, max_length = 255)]
 pub(crate) struct Text(pub Arc<str>);
 
 impl TryFrom<String> for Text {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use domain::{Group, GroupId, Key, Snapshot, WorkspaceId, edit};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::access::{Manager, Viewer};
 use crate::admin::Admin;
@@ -18,13 +19,18 @@ use crate::json::Answer;
 use crate::page::{Kind, ListQuery, Page};
 use crate::path::InPath;
 
-#[derive(Debug, Serialize)]
+/// What can be read of a key.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Key)]
 pub(crate) struct KeyView {
     prefix: Arc<str>,
+    #[schema(required)]
     name: Option<Arc<str>>,
 }
 
-#[derive(Debug, Serialize)]
+/// A key that works no more.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = KeyRevoked)]
 pub(crate) struct RevokedView {
     prefix: Arc<str>,
 }
@@ -35,6 +41,17 @@ impl KeyView {
     }
 }
 
+/// List the keys of a group, oldest first.
+#[utoipa::path(
+    get,
+    path = "/v1/gateway/groups/{id}/api_keys",
+    tag = "keys",
+    params(
+        ("id" = String, Path, description = "The `id` of a group."),
+        ListQuery,
+    ),
+    responses((status = 200, description = "A page of keys.", body = Page<KeyView>)),
+)]
 pub(crate) async fn key_list(
     viewer: Viewer,
     State(admin): State<Arc<Admin>>,
@@ -48,6 +65,17 @@ pub(crate) async fn key_list(
     Ok(Answer(Page::cut(Kind::Key, query.limit()?, keys, serial, |key| KeyView::of(key))))
 }
 
+/// Read a key's prefix and name.
+#[utoipa::path(
+    get,
+    path = "/v1/gateway/groups/{id}/api_keys/{prefix}",
+    tag = "keys",
+    params(
+        ("id" = String, Path, description = "The `id` of a group."),
+        ("prefix" = String, Path, description = "The `prefix` of a key."),
+    ),
+    responses((status = 200, description = "What can be read of the key.", body = KeyView)),
+)]
 pub(crate) async fn key_get(
     viewer: Viewer,
     State(admin): State<Arc<Admin>>,
@@ -58,6 +86,19 @@ pub(crate) async fn key_get(
     Ok(Answer(KeyView::of(key_of(&snapshot, group, &prefix)?)))
 }
 
+/// Revoke a key.
+///
+/// It is refused from the next call on, and can never be registered again.
+#[utoipa::path(
+    delete,
+    path = "/v1/gateway/groups/{id}/api_keys/{prefix}",
+    tag = "keys",
+    params(
+        ("id" = String, Path, description = "The `id` of a group."),
+        ("prefix" = String, Path, description = "The `prefix` of a key."),
+    ),
+    responses((status = 200, description = "The key is gone.", body = RevokedView)),
+)]
 pub(crate) async fn key_revoke(
     manager: Manager,
     State(admin): State<Arc<Admin>>,

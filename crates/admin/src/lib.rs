@@ -18,6 +18,7 @@ mod groups;
 mod json;
 mod keys;
 mod management_keys;
+mod openapi;
 mod page;
 mod path;
 mod rate;

@@ -8,6 +8,7 @@ use axum::extract::State;
 use domain::edit::management_key::NO_MANAGEMENT_KEY;
 use domain::{ManagementKey, ManagementKeyId, Scope, edit};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::access::Keeper;
 use crate::admin::Admin;
@@ -20,17 +21,24 @@ use crate::time::Timestamp;
 /// For a keeper who reaches above itself.
 const ABOVE: &str = "This key may not make or delete keys whose scope is above its own.";
 
-#[derive(Debug, Serialize)]
+/// What can be read of a management key.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ManagementKey)]
 pub(crate) struct ManagementKeyView {
     id: ManagementKeyId,
+    #[schema(required)]
     name: Option<Arc<str>>,
     scope: Scope,
     prefix: Arc<str>,
     created_at: Timestamp,
+    /// `null` until it is used.
+    #[schema(required)]
     last_used_at: Option<Timestamp>,
 }
 
-#[derive(Debug, Serialize)]
+/// A management key that works no more.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ManagementKeyDeleted)]
 pub(crate) struct DeletedView {
     id: ManagementKeyId,
 }
@@ -48,6 +56,17 @@ impl ManagementKeyView {
     }
 }
 
+/// List the management keys of a workspace, oldest first.
+#[utoipa::path(
+    get,
+    path = "/v1/workspaces/{id}/management_keys",
+    tag = "management keys",
+    params(
+        ("id" = String, Path, description = "The `id` of a workspace."),
+        ListQuery,
+    ),
+    responses((status = 200, description = "A page of management keys.", body = Page<ManagementKeyView>)),
+)]
 pub(crate) async fn management_key_list(
     keeper: Keeper,
     State(admin): State<Arc<Admin>>,
@@ -62,6 +81,17 @@ pub(crate) async fn management_key_list(
     Ok(Answer(Page::cut(Kind::ManagementKey, query.limit()?, keys, serial, view)))
 }
 
+/// Delete a management key.
+#[utoipa::path(
+    delete,
+    path = "/v1/workspaces/{id}/management_keys/{key_id}",
+    tag = "management keys",
+    params(
+        ("id" = String, Path, description = "The `id` of a workspace."),
+        ("key_id" = String, Path, description = "The `id` of a management key."),
+    ),
+    responses((status = 200, description = "The key is gone.", body = DeletedView)),
+)]
 pub(crate) async fn management_key_delete(
     keeper: Keeper,
     State(admin): State<Arc<Admin>>,

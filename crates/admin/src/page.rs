@@ -6,6 +6,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::Version;
 use http::request::Parts;
 use serde::Serialize;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{Array, ArrayBuilder};
+use utoipa::openapi::{ObjectBuilder, Ref, Type};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::error::Error;
 
@@ -107,20 +111,44 @@ impl ListQuery {
     }
 }
 
+impl IntoParams for ListQuery {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let whole = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(LIMIT_MAX));
+        let text = ObjectBuilder::new().schema_type(Type::String);
+        let parameter = |name: &str, description: &str, schema: ObjectBuilder| {
+            let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Query);
+            parameter.description(Some(description)).schema(Some(schema)).build()
+        };
+        vec![
+            parameter("limit", "Most items of the page.", whole.default(Some(LIMIT_DEFAULT.into()))),
+            parameter("cursor", "Where to go on: the `cursor` of the page before.", text),
+        ]
+    }
+}
+
 /// One page of a list.
-#[derive(Debug, Serialize)]
-pub(crate) struct Page<T> {
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Page<T: ToSchema> {
+    #[schema(schema_with = references::<T>)]
     items: Vec<T>,
     pagination: Pagination,
 }
 
-#[derive(Debug, Serialize)]
+/// Where a list goes on.
+#[derive(Debug, Serialize, ToSchema)]
 struct Pagination {
     has_more: bool,
+    /// What to send as `cursor` for the next page; `null` on the last one.
+    #[schema(required)]
     cursor: Option<String>,
 }
 
-impl<T> Page<T> {
+/// Items are described once, under their own name, and not anew in every page.
+fn references<T: ToSchema>() -> Array {
+    ArrayBuilder::new().items(Ref::from_schema_name(T::name())).build()
+}
+
+impl<T: ToSchema> Page<T> {
     /// The first `limit` of `all`, rendered. `name` says what the cursor remembers of the last one.
     pub(crate) fn cut<I>(
         kind: Kind,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use domain::{Secret, SecretValue, edit};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::access::{Manager, Viewer};
 use crate::admin::Admin;
@@ -21,19 +22,29 @@ const VALUE_LEN_MAX: usize = 16 << 10;
 /// Names that begin so mean the gateway's environment.
 pub(crate) const ENV_PREFIX: &str = "env.";
 
-#[derive(Deserialize)]
+/// A secret and its value.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = SecretPut)]
 struct PutBody {
+    /// Must not begin with `env.`, which means the environment of the gateway.
+    #[schema(min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9_.-]+$")]
     name: String,
+    /// Visible ASCII, as a header can hold it. Goes in and never comes out.
+    #[schema(value_type = String, write_only, min_length = 1, max_length = 16_384, pattern = "^[!-~]+$")]
     value: Hidden,
 }
 
-#[derive(Debug, Serialize)]
+/// A secret, without its value.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Secret)]
 pub(crate) struct SecretView {
     name: Arc<str>,
     created_at: Timestamp,
 }
 
-#[derive(Debug, Serialize)]
+/// A secret that is gone.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SecretDeleted)]
 pub(crate) struct DeletedView {
     name: String,
 }
@@ -44,6 +55,14 @@ impl SecretView {
     }
 }
 
+/// Create a secret, or replace its value.
+#[utoipa::path(
+    post,
+    path = "/v1/secrets",
+    tag = "secrets",
+    request_body = PutBody,
+    responses((status = 200, description = "The secret, without its value.", body = SecretView)),
+)]
 pub(crate) async fn secret_put(
     manager: Manager,
     State(admin): State<Arc<Admin>>,
@@ -58,7 +77,14 @@ pub(crate) async fn secret_put(
     Ok(Answer(SecretView::of(&secret)))
 }
 
-/// In order of names: a secret that is replaced keeps its place.
+/// List the secrets of the workspace, without their values.
+#[utoipa::path(
+    get,
+    path = "/v1/secrets",
+    tag = "secrets",
+    params(ListQuery),
+    responses((status = 200, description = "A page of secrets, in order of names.", body = Page<SecretView>)),
+)]
 pub(crate) async fn secret_list(
     viewer: Viewer,
     State(admin): State<Arc<Admin>>,
@@ -71,6 +97,14 @@ pub(crate) async fn secret_list(
     Ok(Answer(Page::cut(Kind::Secret, query.limit()?, secrets, name, |secret| SecretView::of(secret))))
 }
 
+/// Delete a secret that no endpoint uses.
+#[utoipa::path(
+    delete,
+    path = "/v1/secrets/{name}",
+    tag = "secrets",
+    params(("name" = String, Path, description = "The name of a secret.")),
+    responses((status = 200, description = "The secret is gone.", body = DeletedView)),
+)]
 pub(crate) async fn secret_delete(
     manager: Manager,
     State(admin): State<Arc<Admin>>,

@@ -1,9 +1,12 @@
 //! Times as people read them: RFC 3339, UTC, whole seconds, `Z`.
 
 use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
 
-/// A time of a management body, in seconds since 1970 UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// RFC 3339, UTC, whole seconds.
+// Held as seconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
+#[schema(value_type = String, format = DateTime)]
 pub(crate) struct Timestamp(pub u64);
 
 impl Serialize for Timestamp {

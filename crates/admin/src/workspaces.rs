@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::{Prefix, Prefixes, Workspace, WorkspaceId, edit};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use self::shape::{ANY_PREFIX, UpdateBody};
 use crate::access::{Operator, workspace_named};
@@ -21,12 +22,17 @@ use crate::path::InPath;
 use crate::time::Timestamp;
 
 /// A workspace as operators see it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Workspace)]
 pub(crate) struct WorkspaceView {
     id: WorkspaceId,
     name: Arc<str>,
+    /// Whether its keys may manage and call.
     onboarded: bool,
+    /// The prefixes of slugs that it owns; `*` alone is every prefix that nobody else owns.
     org_prefixes: Vec<String>,
+    /// Base64 of the raw public key that registered keys are signed with; `null`, and none can be registered.
+    #[schema(required)]
     ed25519_public_key: Option<String>,
     created_at: Timestamp,
 }
@@ -48,6 +54,14 @@ impl WorkspaceView {
     }
 }
 
+/// List all workspaces, oldest first.
+#[utoipa::path(
+    get,
+    path = "/v1/workspaces",
+    tag = "workspaces",
+    params(ListQuery),
+    responses((status = 200, description = "A page of workspaces.", body = Page<WorkspaceView>)),
+)]
 pub(crate) async fn workspace_list(
     _: Operator,
     State(admin): State<Arc<Admin>>,
@@ -62,6 +76,14 @@ pub(crate) async fn workspace_list(
     })))
 }
 
+/// Read a workspace.
+#[utoipa::path(
+    get,
+    path = "/v1/workspaces/{id}",
+    tag = "workspaces",
+    params(("id" = String, Path, description = "The `id` of a workspace.")),
+    responses((status = 200, description = "The workspace.", body = WorkspaceView)),
+)]
 pub(crate) async fn workspace_get(
     _: Operator,
     State(admin): State<Arc<Admin>>,
@@ -70,6 +92,15 @@ pub(crate) async fn workspace_get(
     Ok(Answer(WorkspaceView::of(workspace_named(&admin.store.snapshot(), &id)?)))
 }
 
+/// Change a workspace.
+#[utoipa::path(
+    patch,
+    path = "/v1/workspaces/{id}",
+    tag = "workspaces",
+    params(("id" = String, Path, description = "The `id` of a workspace.")),
+    request_body = UpdateBody,
+    responses((status = 200, description = "The workspace as it now stands.", body = WorkspaceView)),
+)]
 pub(crate) async fn workspace_update(
     _: Operator,
     State(admin): State<Arc<Admin>>,

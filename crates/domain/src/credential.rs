@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::id::{GroupId, ManagementKeyId, WorkspaceId};
 use crate::snapshot::Version;
@@ -40,7 +41,7 @@ pub struct Key {
 /// What a management key may do.
 ///
 /// A scope is above those that come before it: it may do all that they may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// Nothing: for tests, and for people who are suspended.

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::group::Admission;
 use crate::id::{EndpointId, Slug, WorkspaceId};
 use crate::snapshot::Version;
 
 /// Who serves a target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Provider {
     /// A dedicated Baseten deployment, by `model_id`.
@@ -44,7 +45,7 @@ impl Provider {
 }
 
 /// Where data may be processed; a label that is stored and shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub enum Region {
     /// Anywhere.
     #[default]
@@ -62,7 +63,7 @@ pub const BASETEN_SECRET: &str = "BASETEN_API_KEY";
 pub type Environment = Arc<str>;
 
 /// Where Vertex AI calls go.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VertexConfig {
     /// The Google Cloud project.
     pub project_id: Arc<str>,
@@ -70,31 +71,38 @@ pub struct VertexConfig {
     pub location: Arc<str>,
 }
 
-/// One place a slug can be served from. Fields that do not apply to the provider are `None`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One place a slug can be served from. Members that do not apply to the provider are left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Target {
     /// Who serves it.
     pub provider: Provider,
     /// Baseten's model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub model_id: Option<Arc<str>>,
-    /// Baseten's environment; `None` is production.
+    /// Baseten's environment; left out, it is production.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false)]
     pub environment_name: Option<Environment>,
     /// Name of the workspace's secret, or `env.NAME`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub secret_id: Option<Arc<str>>,
     /// The model name sent upstream in place of the slug.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub target_model: Option<Arc<str>>,
     /// Root of an OpenAI-compatible server, as an SDK would take it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub base_url: Option<Arc<str>>,
     /// Vertex AI's project and location.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub vertex_config: Option<VertexConfig>,
     /// The most the model can write; it caps the guess for calls that declare nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1)]
     pub max_output_tokens: Option<u64>,
 }
 

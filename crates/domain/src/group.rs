@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::id::{GroupId, Slug, WorkspaceId};
 use crate::limit::Limit;
@@ -12,7 +13,7 @@ use crate::snapshot::Version;
 pub const LEVELS_MAX: u8 = 5;
 
 /// How the limits of a tree combine. One mode for a whole tree, chosen at its root.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Enforcement {
     /// Every group counts for itself; limits are inherited as a template.
@@ -22,7 +23,7 @@ pub enum Enforcement {
 }
 
 /// What a call holds when it is admitted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Admission {
     /// The prompt and the declared or guessed output are held; the surplus comes back when the call ends.
@@ -32,9 +33,10 @@ pub enum Admission {
 }
 
 /// What people call a group.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Metadata {
     /// For display only.
+    #[schema(required)]
     pub name: Option<Arc<str>>,
     /// The customer's identifier in the operator's own systems, unique in the workspace.
     pub external_entity_id: Arc<str>,

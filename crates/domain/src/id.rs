@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Digits of an opaque id. Base 62 keeps ids short and safe in a path, a shell and a CSV cell.
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -36,8 +37,9 @@ fn read_base62(text: &str) -> Result<u64, NotAnId> {
 macro_rules! opaque_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
         #[serde(into = "String", try_from = "String")]
+        #[schema(value_type = String, pattern = "^[0-9A-Za-z]{11}$", examples("0G7uY2kQ9fa"))]
         pub struct $name(pub u64);
 
         impl fmt::Display for $name {
@@ -96,8 +98,14 @@ opaque_id!(
 /// The name callers put into `model`: `prefix/name`, case-sensitive.
 ///
 /// Both halves are drawn from `A-Z a-z 0-9 . _ ~ -` and there is exactly one slash.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(into = "String", try_from = "String")]
+#[schema(
+    value_type = String,
+    max_length = 255,
+    pattern = "^[A-Za-z0-9._~-]+/[A-Za-z0-9._~-]+$",
+    examples("acme/chat"),
+)]
 pub struct Slug(Arc<str>);
 
 /// The text is not of the form `prefix/name`.

@@ -1,6 +1,7 @@
 //! A limit: a ceiling on requests or tokens within a window.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::snapshot::Version;
 
@@ -8,7 +9,7 @@ use crate::snapshot::Version;
 pub const THRESHOLD_MAX: u64 = i64::MAX.unsigned_abs();
 
 /// What a limit counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum LimitType {
     /// Prompt plus completion tokens, cached prompt tokens at full weight.
@@ -18,7 +19,7 @@ pub enum LimitType {
 }
 
 /// The span of a limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Unit {
     /// Any second: a rolling window.

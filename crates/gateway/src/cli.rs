@@ -10,6 +10,7 @@ mod endpoints;
 mod groups;
 mod keys;
 mod management_keys;
+mod openapi;
 mod output;
 mod recover;
 mod secrets;
@@ -41,6 +42,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Say whether configuration and store are sound, and what a start would do. Changes nothing.
     Check(check::CheckArgs),
+    /// Print what a gateway serves as /openapi.json: all its routes, for machines. Needs no gateway.
+    Openapi,
     /// Customers: the tree of groups.
     Groups(Remote<groups::GroupsCommand>),
     /// Customers' API keys.
@@ -102,6 +105,7 @@ impl Command {
             Self::Serve(args) => serve::run(args).await,
             Self::Demo(args) => demo::run(args).await,
             Self::Check(args) => check::run(&args),
+            Self::Openapi => openapi::run(),
             Self::Groups(remote) => groups::run(&remote.access.client()?, remote.command).await,
             Self::Keys(remote) => keys::run(&remote.access.client()?, remote.command).await,
             Self::Endpoints(remote) => endpoints::run(&remote.access.client()?, remote.command).await,

@@ -8,5 +8,6 @@ pub mod clock;
 pub mod config;
 pub mod keys;
 pub mod node;
+pub mod openapi;
 
 mod log;

@@ -12,9 +12,9 @@ mod dispatch;
 mod farewell;
 mod framing;
 mod guard;
-mod health;
 mod listener;
 mod management;
+mod own;
 mod tls;
 mod turn;
 mod upkeep;
@@ -36,6 +36,7 @@ use tokio::time::{Instant, timeout_at};
 use self::accept::{Door, Server};
 use self::dispatch::Dispatch;
 use self::management::Management;
+pub(crate) use self::own::Own;
 pub(crate) use self::tls::Tls;
 use crate::config::Config;
 

@@ -10,7 +10,7 @@ mod tls;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use process::{Program, call, tollgate};
+use process::{Program, call, get, tollgate};
 use tempfile::TempDir;
 
 const KEY: &str = "mgmt_program-tests-0123456789-abcdef";
@@ -374,4 +374,18 @@ fn shells_learn_the_commands() {
         );
     }
     assert_eq!(tollgate(&["completions", "tcsh"], &[]).status.code(), Some(2));
+}
+
+#[test]
+fn the_document_that_the_program_prints_is_the_one_that_both_listeners_serve() {
+    let dir = TempDir::new().unwrap();
+    let printed = tollgate(&["openapi"], &[]);
+    assert!(printed.status.success(), "{printed:?}");
+    let printed: serde_json::Value = serde_json::from_slice(&printed.stdout).unwrap();
+    let serve = Program::serve(dir.path(), &[("TOLLGATE__SERVER__ADMIN_LISTEN", "127.0.0.1:0")]);
+    assert_ne!(serve.url(), serve.admin_url());
+    for url in [serve.url(), serve.admin_url()] {
+        let served: serde_json::Value = serde_json::from_str(&get(&format!("{url}/openapi.json"))).unwrap();
+        assert_eq!(served, printed);
+    }
 }

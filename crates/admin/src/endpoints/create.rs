@@ -12,6 +12,14 @@ use crate::admin::Admin;
 use crate::error::Error;
 use crate::json::{Answer, Received, parse};
 
+/// Create an endpoint: a public model name and where it goes.
+#[utoipa::path(
+    post,
+    path = "/v1/gateway/endpoints",
+    tag = "endpoints",
+    request_body = CreateBody,
+    responses((status = 200, description = "The endpoint as it now stands.", body = EndpointView)),
+)]
 pub(crate) async fn endpoint_create(
     manager: Manager,
     State(admin): State<Arc<Admin>>,

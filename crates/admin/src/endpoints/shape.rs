@@ -8,6 +8,7 @@ use domain::edit::endpoint::{EndpointDraft, EndpointPatch, check_target};
 use domain::endpoint::VertexConfig;
 use domain::{Admission, Provider, Region, Scope, Slug, Target};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::access::Manager;
 use crate::admin::Settings;
@@ -23,46 +24,73 @@ const PRODUCTION: &str = "production";
 /// Our own variables, the master key among them: no target may send these anywhere.
 const OWN_VARIABLES: &str = "TOLLGATE_";
 
-/// The body of a create.
-#[derive(Debug, Deserialize)]
+/// A new endpoint.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = EndpointCreate)]
 pub(super) struct CreateBody {
     slug: Slug,
+    #[schema(value_type = Option<Region>)]
     region: Option<Word<Region>>,
+    #[schema(value_type = Vec<TargetBody>, min_items = 1, max_items = 1)]
     targets: Vec<Object<TargetBody>>,
+    #[schema(value_type = Option<Admission>)]
     admission: Option<Word<AdmissionWord>>,
 }
 
-/// The body of an update.
-#[derive(Debug, Deserialize)]
+/// What to change of an endpoint; at least one member.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = EndpointUpdate)]
 pub(super) struct UpdateBody {
     slug: Option<Slug>,
+    #[schema(value_type = Option<Region>)]
     region: Option<Word<Region>>,
+    #[schema(value_type = Option<Vec<TargetBody>>, min_items = 1, max_items = 1)]
     targets: Option<Vec<Object<TargetBody>>>,
+    /// `null` leaves the choice to the gateway's settings again.
     #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Admission>)]
     admission: Option<Option<Word<AdmissionWord>>>,
 }
 
-#[derive(Debug, Deserialize)]
+/// Where an endpoint goes. Which members are needed depends on the provider.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = TargetWanted)]
 struct TargetBody {
+    #[schema(value_type = Provider)]
     provider: Word<Provider>,
+    /// Baseten's model; letters, digits, `_` and `-`.
     model_id: Option<Text>,
+    /// Baseten's environment, where it is not production; letters, digits, `_` and `-`.
     environment_name: Option<Text>,
+    /// Name of a secret of the workspace, or `env.NAME`, which an operator's key alone may write.
     secret_id: Option<Text>,
+    /// The model name that is sent upstream in place of the slug.
     target_model: Option<Text>,
+    /// Root of an OpenAI-compatible server, as an SDK would take it.
+    #[schema(max_length = 2_048)]
     base_url: Option<String>,
+    #[schema(value_type = Option<VertexBody>)]
     vertex_config: Option<Object<VertexBody>>,
+    /// The most the model can write; it caps the guess for calls that declare nothing.
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 9_223_372_036_854_775_807_i64)]
     max_output_tokens: Option<Whole>,
     #[serde(default, rename = "pricing")]
+    #[schema(ignore)]
     _pricing: NotYet,
     #[serde(default, rename = "tokenizer")]
+    #[schema(ignore)]
     _tokenizer: NotYet,
     #[serde(default, rename = "hidden_output")]
+    #[schema(ignore)]
     _hidden_output: NotYet,
     #[serde(default, rename = "provider_name")]
+    #[schema(ignore)]
     _provider_name: NotYet,
 }
 
-#[derive(Debug, Deserialize)]
+/// Where Vertex AI calls go; letters, digits, `_` and `-`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = VertexConfigWanted)]
 struct VertexBody {
     project_id: Text,
     location: Text,

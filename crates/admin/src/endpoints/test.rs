@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use domain::Usage;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::named;
 use crate::access::Manager;
@@ -14,15 +15,25 @@ use crate::json::Answer;
 use crate::path::InPath;
 
 /// What the call showed. A target that does not answer is a finding, not an error of ours.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = EndpointTested)]
 pub(crate) struct ProbeView {
+    /// Status of the target's answer, if there was one.
+    #[schema(required)]
     status: Option<u16>,
+    /// What went wrong, for people.
+    #[schema(required)]
     error: Option<String>,
+    /// Milliseconds to the first byte of the answer.
+    #[schema(required)]
     ttft_ms: Option<u64>,
+    #[schema(required)]
     usage: Option<UsageView>,
 }
 
-#[derive(Debug, Serialize)]
+/// What the target says it used.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TokensUsed)]
 struct UsageView {
     input_tokens: u64,
     output_tokens: u64,
@@ -36,6 +47,14 @@ impl UsageView {
     }
 }
 
+/// Call an endpoint's target once, charged to nobody.
+#[utoipa::path(
+    post,
+    path = "/v1/gateway/endpoints/{id}/test",
+    tag = "endpoints",
+    params(("id" = String, Path, description = "The `id` of an endpoint.")),
+    responses((status = 200, description = "What the call showed. A target that does not answer is a finding, not an error.", body = ProbeView)),
+)]
 pub(crate) async fn endpoint_test(
     manager: Manager,
     State(admin): State<Arc<Admin>>,

@@ -13,6 +13,17 @@ use crate::error::Error;
 use crate::json::{Answer, Received, parse};
 use crate::path::InPath;
 
+/// Change an endpoint.
+///
+/// `targets` replaces the whole list.
+#[utoipa::path(
+    patch,
+    path = "/v1/gateway/endpoints/{id}",
+    tag = "endpoints",
+    params(("id" = String, Path, description = "The `id` of an endpoint.")),
+    request_body = UpdateBody,
+    responses((status = 200, description = "The endpoint as it now stands.", body = EndpointView)),
+)]
 pub(crate) async fn endpoint_update(
     manager: Manager,
     State(admin): State<Arc<Admin>>,

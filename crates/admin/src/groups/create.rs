@@ -12,6 +12,14 @@ use crate::admin::Admin;
 use crate::error::Error;
 use crate::json::{Answer, Received, parse};
 
+/// Create a group.
+#[utoipa::path(
+    post,
+    path = "/v1/gateway/groups",
+    tag = "groups",
+    request_body = CreateBody,
+    responses((status = 200, description = "The group as it now stands.", body = GroupView)),
+)]
 pub(crate) async fn group_create(
     manager: Manager,
     State(admin): State<Arc<Admin>>,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use domain::{GroupId, Metadata, edit};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::named;
 use crate::access::Manager;
@@ -15,13 +16,22 @@ use crate::path::InPath;
 use crate::time::Timestamp;
 
 /// What is left to say of a deleted group. Those below it are gone too, and not listed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = GroupDeleted)]
 pub(crate) struct DeletedView {
     id: GroupId,
     metadata: Metadata,
     deleted_at: Timestamp,
 }
 
+/// Delete a group, all groups below it, and their keys.
+#[utoipa::path(
+    delete,
+    path = "/v1/gateway/groups/{id}",
+    tag = "groups",
+    params(("id" = String, Path, description = "The `id` of a group.")),
+    responses((status = 200, description = "What is left to say of the group.", body = DeletedView)),
+)]
 pub(crate) async fn group_delete(
     manager: Manager,
     State(admin): State<Arc<Admin>>,

@@ -13,6 +13,14 @@ use crate::json::Answer;
 use crate::page::{Kind, ListQuery, Page};
 use crate::path::InPath;
 
+/// Read a group.
+#[utoipa::path(
+    get,
+    path = "/v1/gateway/groups/{id}",
+    tag = "groups",
+    params(("id" = String, Path, description = "The `id` of a group.")),
+    responses((status = 200, description = "The group.", body = GroupView)),
+)]
 pub(crate) async fn group_get(
     viewer: Viewer,
     State(admin): State<Arc<Admin>>,
@@ -23,6 +31,17 @@ pub(crate) async fn group_get(
     Ok(Answer(GroupView::of(&snapshot, group)))
 }
 
+/// List the groups of the workspace, oldest first.
+#[utoipa::path(
+    get,
+    path = "/v1/gateway/groups",
+    tag = "groups",
+    params(
+        ListQuery,
+        ("external_entity_id" = Option<String>, Query, description = "Only the group with this identifier, if there is one."),
+    ),
+    responses((status = 200, description = "A page of groups.", body = Page<GroupView>)),
+)]
 pub(crate) async fn group_list(
     viewer: Viewer,
     State(admin): State<Arc<Admin>>,

@@ -6,6 +6,7 @@ use domain::edit::Rejection;
 use domain::edit::group::{GroupDraft, GroupPatch, LimitDraft, ModelDraft, check_models, check_name};
 use domain::{Admission, Enforcement, Group, GroupId, LimitType, Metadata, Slug, Unit, WorkspaceId};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::admin::{Hierarchy, Settings};
 use crate::error::Error;
@@ -16,58 +17,101 @@ const MODELS_MAX: usize = 1_000;
 
 const IMMUTABLE: &str = "cannot be changed; delete the group and create it anew.";
 
-/// The body of a create.
-#[derive(Debug, Deserialize)]
+/// A new group.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = GroupCreate)]
 pub(super) struct CreateBody {
+    #[schema(value_type = CreateMetadata)]
     metadata: Object<CreateMetadata>,
+    /// What the group may call: the complete set, since slugs are not inherited.
+    #[schema(value_type = Vec<ModelBody>, min_items = 1, max_items = 1_000)]
     models: Vec<Object<ModelBody>>,
+    /// Must be there with both of its members, unless the gateway is set to do without.
+    #[schema(value_type = Option<HierarchyBody>)]
     hierarchy: Option<Object<HierarchyBody>>,
 }
 
-#[derive(Debug, Deserialize)]
+/// What people call a new group.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = GroupCreateMetadata)]
 struct CreateMetadata {
+    /// For display only.
+    #[schema(max_length = 255)]
     name: Option<String>,
+    /// The customer's identifier in your own systems, unique in the workspace.
     external_entity_id: Text,
 }
 
-/// The body of an update.
-#[derive(Debug, Deserialize)]
+/// What to change of a group; at least `metadata.name` or `models`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = GroupUpdate)]
 pub(super) struct UpdateBody {
+    #[schema(value_type = Option<UpdateMetadata>)]
     metadata: Option<Object<UpdateMetadata>>,
+    /// The complete new set.
+    #[schema(value_type = Option<Vec<ModelBody>>, max_items = 1_000)]
     models: Option<Vec<Object<ModelBody>>>,
+    /// Cannot change: if it is sent, it must be as it is.
+    #[schema(value_type = Option<HierarchyBody>)]
     hierarchy: Option<Object<HierarchyBody>>,
 }
 
-#[derive(Debug, Deserialize)]
+/// What people shall call the group.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = GroupUpdateMetadata)]
 struct UpdateMetadata {
+    /// `null` takes the name away.
     #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>, max_length = 255)]
     name: Option<Option<String>>,
+    /// Cannot change: if it is sent, it must be as it is.
     #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
     external_entity_id: Option<Option<String>>,
 }
 
-#[derive(Debug, Deserialize)]
+/// A place in the customer tree.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = HierarchyWanted)]
 struct HierarchyBody {
+    /// That of the whole tree.
+    #[schema(value_type = Option<Enforcement>)]
     limit_enforcement: Option<Word<Enforcement>>,
+    /// `null` for a root.
     #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<GroupId>)]
     parent_group_id: Option<Option<String>>,
 }
 
-#[derive(Debug, Deserialize)]
+/// A slug that the group may call, and the limits that the group itself declares for it.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = GroupModelWanted)]
 struct ModelBody {
     slug: Slug,
+    /// Limits per SECOND or MINUTE, at most one per type and unit.
+    #[schema(value_type = Option<Vec<LimitBody>>)]
     rate_limits: Option<Vec<Object<LimitBody>>>,
+    /// Limits per DAY, at most one per type.
+    #[schema(value_type = Option<Vec<LimitBody>>)]
     usage_limits: Option<Vec<Object<LimitBody>>>,
+    #[schema(value_type = Option<Admission>)]
     admission: Option<Word<AdmissionWord>>,
     #[serde(default, rename = "max_concurrent_requests")]
+    #[schema(ignore)]
     _max_concurrent_requests: NotYet,
 }
 
-#[derive(Debug, Deserialize)]
+/// A ceiling on requests or tokens within a span.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = LimitWanted)]
 struct LimitBody {
     #[serde(rename = "type")]
+    #[schema(value_type = LimitType)]
     kind: Word<LimitType>,
+    #[schema(value_type = Unit)]
     unit: Word<Unit>,
+    /// The most that may be used. A gateway that is set to accept 0 blocks with it.
+    #[schema(value_type = u64, minimum = 1, maximum = 9_223_372_036_854_775_807_i64)]
     threshold: Whole,
 }
 

@@ -13,6 +13,17 @@ use crate::error::Error;
 use crate::json::{Answer, Received, parse};
 use crate::path::InPath;
 
+/// Change a group.
+///
+/// `models` replaces the whole list. What is used already stays counted. Its identifier and its place cannot change.
+#[utoipa::path(
+    patch,
+    path = "/v1/gateway/groups/{id}",
+    tag = "groups",
+    params(("id" = String, Path, description = "The `id` of a group.")),
+    request_body = UpdateBody,
+    responses((status = 200, description = "The group as it now stands.", body = GroupView)),
+)]
 pub(crate) async fn group_update(
     manager: Manager,
     State(admin): State<Arc<Admin>>,

@@ -11,6 +11,7 @@ use domain::{BindingLimit, Enforcement, Group, LimitType, Now, Slug, Snapshot, U
 use limits::CounterKey;
 use serde::Serialize;
 use storage::UseScope;
+use utoipa::ToSchema;
 
 use super::named;
 use crate::access::Viewer;
@@ -21,24 +22,39 @@ use crate::path::InPath;
 use crate::time::Timestamp;
 
 /// The answer. `customer_id` is the older name of `external_entity_id`; this route has kept it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = GroupUsage)]
 pub(crate) struct UsageView {
     customer_id: Arc<str>,
     usage: BTreeMap<Slug, Vec<EntryView>>,
 }
 
-#[derive(Debug, Serialize)]
+/// One daily limit, and what is used of it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DailyUse)]
 struct EntryView {
     #[serde(rename = "type")]
     kind: LimitType,
     unit: Unit,
     threshold: u64,
-    /// `None` until the first request ever.
+    /// `null` until the first request ever.
+    #[schema(required)]
     current_usage: Option<u64>,
-    /// `None` until the first request ever.
+    /// `null` until the first request ever.
+    #[schema(required)]
     reset_at: Option<Timestamp>,
 }
 
+/// Read what a group has used today of its daily limits.
+///
+/// For each type the closest daily limit that binds, by slug. A slug without a daily limit is left out.
+#[utoipa::path(
+    get,
+    path = "/v1/gateway/groups/{id}/usage",
+    tag = "groups",
+    params(("id" = String, Path, description = "The `id` of a group.")),
+    responses((status = 200, description = "Use of today, in UTC.", body = UsageView)),
+)]
 pub(crate) async fn group_usage(
     viewer: Viewer,
     State(admin): State<Arc<Admin>>,

@@ -8,6 +8,7 @@ use domain::edit::key::{KeyDraft, TAKEN};
 use domain::{GroupId, Key, Rejection, WorkspaceId, edit};
 use serde::{Deserialize, Serialize};
 use storage::{EditError, random_base62};
+use utoipa::ToSchema;
 
 use crate::access::Manager;
 use crate::admin::Admin;
@@ -25,21 +26,41 @@ const SECRET_LEN: usize = 32;
 /// A prefix has 71 bits, so that one which is taken is bad luck, and three in a row are no luck at all.
 const TRIES_MAX: usize = 3;
 
-#[derive(Debug, Default, Deserialize)]
-struct MintBody {
+/// What to call the key.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(as = KeyMint)]
+pub(crate) struct MintBody {
+    /// For display only.
+    #[schema(max_length = 255)]
     name: Option<String>,
     #[serde(default, rename = "user_id")]
+    #[schema(ignore)]
     _user_id: NotYet,
 }
 
 /// The only answer that ever holds a whole key.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = KeyMinted)]
 pub(crate) struct MintedView {
+    /// The whole key. Keep it: it is never shown again.
     api_key: String,
+    /// The part before the dot, by which the key is known from now on.
     prefix: Arc<str>,
+    #[schema(required)]
     name: Option<Arc<str>>,
 }
 
+/// Make a key for a group.
+///
+/// The answer is the only one that ever holds the key. The body may be left out.
+#[utoipa::path(
+    post,
+    path = "/v1/gateway/groups/{id}/api_keys",
+    tag = "keys",
+    params(("id" = String, Path, description = "The `id` of a group.")),
+    request_body = ref("#/components/schemas/KeyMint"),
+    responses((status = 200, description = "The new key, shown once.", body = MintedView)),
+)]
 pub(crate) async fn key_mint(
     manager: Manager,
     State(admin): State<Arc<Admin>>,

@@ -14,6 +14,7 @@ use domain::edit::group::check_name;
 use domain::edit::key::KeyDraft;
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::entropy::{CHARACTERS_MAX, has_three_bits};
 use super::mint::MARK;
@@ -35,18 +36,39 @@ const CHARACTERS_MIN: usize = 32;
 /// Characters of a key that may be shown.
 const PREFIX_LEN: usize = 16;
 
-#[derive(Deserialize)]
+/// A key that you made.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = KeyRegister)]
 struct RegisterBody {
+    /// At least 3 bits of entropy a character; its first 16 characters are its prefix, which may be shown.
+    #[schema(value_type = String, write_only, min_length = 32, max_length = 128)]
     key: Hidden,
+    /// For display only.
+    #[schema(max_length = 255)]
     name: Option<String>,
 }
 
 /// The key itself is never echoed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = KeyRegistered)]
 pub(crate) struct RegisteredView {
     ok: bool,
 }
 
+/// Register a key that you made yourself.
+///
+/// The key is never shown again, not even here.
+#[utoipa::path(
+    post,
+    path = "/v1/gateway/groups/{id}/api_keys/register",
+    tag = "keys",
+    params(
+        ("id" = String, Path, description = "The `id` of a group."),
+        ("x-baseten-signature" = String, Header, description = "Base64 of the Ed25519 signature over the exact bytes of the body, made with the private key of the workspace's `ed25519_public_key`."),
+    ),
+    request_body = RegisterBody,
+    responses((status = 200, description = "The key works.", body = RegisteredView)),
+)]
 pub(crate) async fn key_register(
     manager: Manager,
     State(admin): State<Arc<Admin>>,

@@ -8,6 +8,7 @@ use domain::edit::management_key::ManagementKeyDraft;
 use domain::{ManagementKey, ManagementKeyId, Scope, edit};
 use serde::{Deserialize, Serialize};
 use storage::{Vault, random_base62};
+use utoipa::ToSchema;
 
 use super::ABOVE;
 use crate::access::Keeper;
@@ -24,20 +25,28 @@ const PREFIX_LEN: usize = 12;
 /// Characters of a secret: 190 bits.
 const SECRET_LEN: usize = 32;
 
-#[derive(Debug, Deserialize)]
+/// What the key shall be.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = ManagementKeyMint)]
 struct MintBody {
+    /// For display only.
+    #[schema(max_length = 255)]
     name: Option<String>,
+    #[schema(value_type = Scope)]
     scope: Word<Scope>,
 }
 
 /// The only answer that ever holds a whole key.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ManagementKeyMinted)]
 pub(crate) struct MintedView {
     id: ManagementKeyId,
+    #[schema(required)]
     name: Option<Arc<str>>,
     scope: Scope,
     prefix: Arc<str>,
     created_at: Timestamp,
+    /// The whole key. Keep it: it is never shown again.
     key: String,
 }
 
@@ -53,6 +62,17 @@ pub fn new_management_key(
     (ManagementKeyDraft { prefix: prefix.into(), hash: vault.hash(key.as_bytes()), name, scope }, key)
 }
 
+/// Make a management key, not above your own.
+///
+/// The answer is the only one that ever holds the key.
+#[utoipa::path(
+    post,
+    path = "/v1/workspaces/{id}/management_keys",
+    tag = "management keys",
+    params(("id" = String, Path, description = "The `id` of a workspace.")),
+    request_body = MintBody,
+    responses((status = 200, description = "The new key, shown once.", body = MintedView)),
+)]
 pub(crate) async fn management_key_mint(
     keeper: Keeper,
     State(admin): State<Arc<Admin>>,

@@ -6,6 +6,7 @@ use axum::extract::State;
 use domain::edit::workspace::Created;
 use domain::{Scope, edit};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::WorkspaceView;
 use super::shape::CreateBody;
@@ -16,13 +17,25 @@ use crate::json::{Answer, Received, parse};
 use crate::management_keys::mint::new_management_key;
 
 /// The only answer that ever holds the first key.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = WorkspaceCreated)]
 pub(crate) struct CreatedView {
     #[serde(flatten)]
     workspace: WorkspaceView,
+    /// The whole first key, with the scope `manage`. Keep it: it is never shown again.
     management_key: String,
 }
 
+/// Create a workspace and its first management key.
+///
+/// The answer is the only one that ever holds the key.
+#[utoipa::path(
+    post,
+    path = "/v1/workspaces",
+    tag = "workspaces",
+    request_body = CreateBody,
+    responses((status = 200, description = "The workspace, and its first key, shown once.", body = CreatedView)),
+)]
 pub(crate) async fn workspace_create(
     _: Operator,
     State(admin): State<Arc<Admin>>,

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use domain::Prefixes;
 use domain::edit::workspace::{PREFIXES_MAX, WorkspaceDraft, WorkspacePatch};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::error::Error;
 use crate::json::{Text, present};
@@ -14,22 +15,33 @@ use crate::json::{Text, present};
 /// Stands for every prefix that nobody else owns.
 pub(super) const ANY_PREFIX: &str = "*";
 
-/// The body of a create.
-#[derive(Debug, Deserialize)]
+/// A new workspace.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = WorkspaceCreate)]
 pub(super) struct CreateBody {
     name: Text,
+    /// Whether its keys may manage and call; yes, where it is left out.
     onboarded: Option<bool>,
+    /// The prefixes of slugs that it shall own; none, where they are left out.
+    #[schema(max_items = 1_000)]
     org_prefixes: Option<Vec<String>>,
+    /// Base64 of the raw public key (32 bytes) that registered keys are signed with.
     ed25519_public_key: Option<String>,
 }
 
-/// The body of an update.
-#[derive(Debug, Deserialize)]
+/// What to change of a workspace; at least one member.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = WorkspaceUpdate)]
 pub(super) struct UpdateBody {
     name: Option<Text>,
+    /// Whether its keys may manage and call.
     onboarded: Option<bool>,
+    /// The complete new list of prefixes of slugs that it shall own.
+    #[schema(max_items = 1_000)]
     org_prefixes: Option<Vec<String>>,
+    /// Base64 of the raw public key (32 bytes) that registered keys are signed with; `null` takes it away.
     #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
     ed25519_public_key: Option<Option<String>>,
 }
 

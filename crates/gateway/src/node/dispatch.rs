@@ -1,4 +1,4 @@
-//! Which of the three houses a request belongs to: health, management, or the data plane.
+//! Which of the three houses a request belongs to: the gateway itself, management, or the data plane.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +7,8 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use proxy::{Body, Shared, Worker};
 
-use super::health;
 use super::management::Management;
+use super::own::{Own, nobody};
 
 /// How often a gateway that stops looks whether its calls have ended.
 const CALLS_POLL: Duration = Duration::from_millis(5);
@@ -34,14 +34,17 @@ impl Dispatch {
 
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let path = request.uri().path();
+        if let Some(own) = Own::at(path) {
+            return own.answer(request.method(), &self.shared);
+        }
         if path.starts_with("/healthz/") {
-            return health::answer(path, &self.shared);
+            return nobody();
         }
         match (&self.management, &self.worker) {
             (Some(management), _) if admin::Admin::serves(path) => management.answer(request).await,
             (_, Some(worker)) => worker.serve(request).await,
             (Some(management), None) => management.answer(request).await,
-            (None, None) => health::nobody(),
+            (None, None) => nobody(),
         }
     }
 

@@ -196,7 +196,7 @@ fn shapes(p: &Pieces) -> Vec<(&'static str, String, Comes)> {
         ("a fragment", to("POST /v1/chat/completions#x"), OnceAtEase(200)),
         ("a line feed in the target", to("POST /v1/chat/comp\nletions"), Once(400)),
         ("GET with a body", unread("GET /v1/models"), OnceAtEase(200)),
-        ("a body for health", unread("POST /healthz/ready"), OnceAtEase(200)),
+        ("a body for health", unread("POST /healthz/ready"), OnceAtEase(405)),
         ("a body for nobody", unread("POST /v1/nowhere"), OnceAtEase(404)),
         ("a body that is not read", unread("PUT /v1/chat/completions"), OnceAtEase(405)),
         (

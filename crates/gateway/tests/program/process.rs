@@ -148,14 +148,29 @@ fn listen(from: impl std::io::Read + Send + 'static, said: Arc<(Mutex<String>, C
 
 /// One chat call; the whole answer, header included.
 pub(crate) fn call(addr: &str, key: &str, body: &str) -> String {
-    let mut stream = TcpStream::connect(addr).unwrap();
     let length = body.len();
-    write!(
-        stream,
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: {addr}\r\nauthorization: Bearer {key}\r\n\
-         content-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    exchange(
+        addr,
+        &format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: {addr}\r\nauthorization: Bearer {key}\r\n\
+             content-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+        ),
     )
-    .unwrap();
+}
+
+/// What is behind a URL for everyone; the body alone.
+pub(crate) fn get(url: &str) -> String {
+    let (addr, path) = url.trim_start_matches("http://").split_once('/').unwrap();
+    let answer =
+        exchange(addr, &format!("GET /{path} HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\n\r\n"));
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    body.to_owned()
+}
+
+fn exchange(addr: &str, request: &str) -> String {
+    let mut stream = TcpStream::connect(addr).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer

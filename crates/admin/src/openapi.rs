@@ -1,0 +1,162 @@
+//! The management part of the published document: what all its operations have in common.
+//!
+//! What one operation reads and answers stands at its handler. Here is the rest: credentials, the workspace a request
+//! acts on, and the errors. Each error's status, code and sentence are taken from [`Error`] itself.
+//!
+//! Begins at [`with_what_all_share`].
+
+use std::borrow::Cow;
+
+use axum::response::IntoResponse;
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
+use utoipa::openapi::{
+    Components, ContentBuilder, Header, InfoBuilder, ObjectBuilder, OpenApi, OpenApiBuilder, PathItem, Paths,
+    Ref, RefOr, Response, ResponseBuilder, Tag, Type,
+};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::access::WORKSPACE_HEADER;
+use crate::error::{Error, ErrorBody, RateLimitedBody};
+use crate::keys::mint::MintBody;
+
+const JSON: &str = "application/json";
+const BEARER: &str = "management_key";
+const API_KEY: &str = "management_key_header";
+const WORKSPACE: &str = "Workspace";
+
+/// Paths below this one name the workspace themselves.
+const WORKSPACES: &str = "/v1/workspaces";
+
+/// Groups of operations, in reading order.
+const TAGS: [(&str, &str); 6] = [
+    ("groups", "Customers, their tree, and what they may use."),
+    ("keys", "Customers' keys."),
+    ("endpoints", "Public model names and where they go."),
+    ("secrets", "Credentials for model servers."),
+    ("workspaces", "Tenants of the gateway. For operators alone."),
+    ("management keys", "Credentials of those who run a workspace, or the gateway."),
+];
+
+/// What any operation may answer in place of its success, and when.
+const ALWAYS: [(Error, &str); 6] = [
+    (
+        Error::Invalid(Cow::Borrowed("The rule that was broken.")),
+        "The request breaks a rule; the message says which.",
+    ),
+    (Error::Unauthorized, "The management key is missing or not valid."),
+    (Error::Forbidden("Why not."), "The management key may not do this; the message says why."),
+    (Error::NotFound("What there is not."), "There is no such object; the message says which."),
+    (
+        Error::RateLimited { retry_after_s: 1 },
+        "One request too many of this key on this route within a second.",
+    ),
+    (Error::Unavailable, "The storage does not answer, or the gateway is shutting down."),
+];
+
+/// What an operation that reads a body may answer besides.
+const WITH_A_BODY: [(Error, &str); 3] = [
+    (Error::RequestTimeout, "The body came too slowly."),
+    (Error::PayloadTooLarge(8 << 20), "The body is too long."),
+    (Error::UnsupportedMediaType, "The body is compressed or otherwise encoded."),
+];
+
+/// The document before any route is in it.
+pub(crate) fn begun() -> OpenApi {
+    let tag = |(name, description): (&str, &str)| {
+        let mut tag = Tag::new(name);
+        tag.description = Some(description.to_owned());
+        tag
+    };
+    OpenApiBuilder::new()
+        .info(InfoBuilder::new().title("Management of Tollgate").version(env!("CARGO_PKG_VERSION")).build())
+        .tags(Some(TAGS.map(tag)))
+        .components(Some(components()))
+        .paths(Paths::new())
+        .build()
+}
+
+/// Adds to every operation what all operations share.
+pub(crate) fn with_what_all_share(mut api: OpenApi) -> OpenApi {
+    for (path, item) in &mut api.paths.paths {
+        for operation in operations(item) {
+            let requirement = |name| SecurityRequirement::new(name, [""; 0]);
+            operation.security = Some([BEARER, API_KEY].map(requirement).into());
+            if acts_in_a_workspace(path) {
+                let workspace = RefOr::Ref(Ref::new(format!("#/components/parameters/{WORKSPACE}")));
+                operation.parameters.get_or_insert_default().push(workspace);
+            }
+            share_errors(path, operation);
+        }
+    }
+    api
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    let PathItem { get, put, post, patch, delete, .. } = item;
+    [get, put, post, patch, delete].into_iter().flatten()
+}
+
+fn share_errors(path: &str, operation: &mut Operation) {
+    let names_an_object = acts_in_a_workspace(path) || path.contains('{');
+    let of_body = if operation.request_body.is_some() { WITH_A_BODY.as_slice() } else { &[] };
+    for (error, _) in ALWAYS.iter().chain(of_body) {
+        if matches!(error, Error::NotFound(_)) && !names_an_object {
+            continue;
+        }
+        let (status, code) = error.status_and_code();
+        let shared = || RefOr::Ref(Ref::new(format!("#/components/responses/{code}")));
+        operation.responses.responses.entry(status.as_str().to_owned()).or_insert_with(shared);
+    }
+}
+
+fn acts_in_a_workspace(path: &str) -> bool {
+    !path.starts_with(WORKSPACES)
+}
+
+fn components() -> Components {
+    let mut components = Components::new();
+    for (error, when) in ALWAYS.iter().chain(&WITH_A_BODY) {
+        let (_, code) = error.status_and_code();
+        components.responses.insert(code.to_owned(), answered(error, when).into());
+    }
+    components.schemas.extend([
+        (ErrorBody::name().into(), ErrorBody::schema()),
+        (RateLimitedBody::name().into(), RateLimitedBody::schema()),
+        // A body that may be left out can only be a reference: named as a type it would be required, or `null`.
+        (MintBody::name().into(), MintBody::schema()),
+    ]);
+    components.parameters.insert(WORKSPACE.to_owned(), workspace_header().into());
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("A management key."));
+    components.add_security_scheme(BEARER, SecurityScheme::Http(bearer.build()));
+    let api_key = ApiKeyValue::with_description("Authorization", "A management key, as `Api-Key KEY`.");
+    components.add_security_scheme(API_KEY, SecurityScheme::ApiKey(ApiKey::Header(api_key)));
+    components
+}
+
+/// An error as it reads on the wire, headers and all.
+fn answered(error: &Error, when: &str) -> Response {
+    let is_rate_limited = matches!(error, Error::RateLimited { .. });
+    let schema = if is_rate_limited { RateLimitedBody::name() } else { ErrorBody::name() };
+    let schema = Ref::from_schema_name(schema);
+    let content = ContentBuilder::new().schema(Some(schema)).example(Some(error.body())).build();
+    let answer = ResponseBuilder::new().description(when).content(JSON, content);
+    let sent = error.clone().into_response();
+    let text = || Header::new(ObjectBuilder::new().schema_type(Type::String));
+    let shown = [WWW_AUTHENTICATE, RETRY_AFTER].into_iter().filter(|name| sent.headers().contains_key(name));
+    shown.fold(answer, |answer, name| answer.header(name.as_str(), text())).build()
+}
+
+fn workspace_header() -> utoipa::openapi::path::Parameter {
+    ParameterBuilder::new()
+        .name(WORKSPACE_HEADER)
+        .parameter_in(ParameterIn::Header)
+        .description(Some(
+            "The `id` of the workspace to act on. Without it a key acts on its own; only an operator's key may name another.",
+        ))
+        .schema(Some(domain::WorkspaceId::schema()))
+        .build()
+}
