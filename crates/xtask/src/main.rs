@@ -1,6 +1,7 @@
 //! Automation, in Rust so that a machine with only Rust can run it: `cargo xtask test | bench | tidy`.
 
 mod bench;
+mod clients;
 mod steps;
 mod test;
 mod tidy;
