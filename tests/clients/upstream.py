@@ -1,15 +1,13 @@
 """A model server with faults: what goes wrong is named by the first part of the path.
 
 /NNN    always that status        /slow    no answer until it is closed
-/flaky  503, then the answer of the simulated model, in turn       /breaks  a stream that breaks off
+/flaky  503, then the answer of the simulated model, in turn       /breaks  an answer that breaks off midway
 """
 
 import http.server
 import json
 import threading
 import urllib.request
-
-BEFORE_THE_BREAK = 400
 
 
 class Upstream:
@@ -57,7 +55,7 @@ class Upstream:
             caller.close_connection = True
         elif fault == "breaks":
             content_type, answer = self._simulated(route, body)
-            caller.send(200, content_type, answer[:BEFORE_THE_BREAK], announced=len(answer))
+            caller.send(200, content_type, answer[: len(answer) // 2], announced=len(answer))
             caller.close_connection = True
         elif fault == "flaky":
             self.failed_last = not self.failed_last

@@ -7,6 +7,7 @@ import pathlib
 import socket
 import subprocess
 import tempfile
+import threading
 import typing
 import unittest
 import urllib.request
@@ -68,8 +69,10 @@ class World:
             [BINARIES / "tollgate", "serve", "--listen", "127.0.0.1:0", "--data-dir", self.dir.name],
             stderr=subprocess.PIPE, text=True, env=environment | SETTINGS,
         )
-        self.addr = self._serving()
-        self.url = f"http://{self.addr}"
+        self.url = f"http://{self._serving()}"
+        # Read on, so that the gateway never waits for room in the pipe.
+        self.reader = threading.Thread(target=lambda: list(self.gateway.stderr))
+        self.reader.start()
         self.base_url = f"{self.url}/v1"
         self.slugs = ["acme/gone"]
         self.names = (f"customer-{number}" for number in itertools.count())
@@ -126,6 +129,8 @@ class World:
         for program in (self.gateway, self.model):
             program.terminate()
             program.wait(timeout=60)
+        self.reader.join()
+        for program in (self.gateway, self.model):
             for stream in (program.stdout, program.stderr):
                 if stream:
                     stream.close()
