@@ -12,7 +12,7 @@ use anyhow::Context as _;
 
 pub use self::sections::{
     Config, DataPlaneSection, LimitsSection, LogCalls, LogFormat, LogLevel, LogSection, ManagementSection,
-    SecretsSection, ServerSection, UpstreamSection,
+    SecretsSection, ServerSection, UpstreamSection, read_duration,
 };
 
 /// Every setting with its default.

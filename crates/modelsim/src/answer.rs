@@ -1,36 +1,35 @@
 //! One request, answered as the script says.
 
-use std::iter::once;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, LOCATION};
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use serde_json::json;
 
 use crate::ask::Ask;
+use crate::completion::{Completion, Text};
 use crate::gzip::gzip;
-use crate::render::{Completion, Events, Text};
+use crate::intake::Received;
 use crate::reply::{Reply, Reset, Step};
+use crate::route::Route;
 use crate::script::{Act, Encoding, End, Script};
+use crate::stream::{silent, steps};
 use crate::tally::{Tally, Ticket};
+use crate::{fault, render};
 
-/// The largest request body that is read.
-const BODY_LEN_MAX: usize = 64 << 20;
 /// Longer answers are cut to this, since a whole one is prepared in memory.
 const COMPLETION_TOKENS_MAX: u64 = 1 << 24;
 
 const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream; charset=utf-8";
 const HTML: &str = "text/html";
-const NOT_A_CHAT: &str =
-    r#"{"error":{"message":"not a chat request","type":"invalid_request_error","param":null,"code":null}}"#;
-const NOT_FOUND: &str =
-    r#"{"error":{"message":"no such route","type":"invalid_request_error","param":null,"code":"not_found"}}"#;
-const TOO_LARGE: &str = r#"{"error":{"message":"the body is too large","type":"invalid_request_error","param":null,"code":null}}"#;
-const STREAM_ERROR: &str = "data: {\"error\":{\"message\":\"the model failed\",\"type\":\"server_error\",\"param\":null,\"code\":null}}\n\n";
 const BROKEN: &str = r#"{"id":"chatcmpl-sim","choices":[{"#;
 const GARBAGE: [&str; 3] = ["data: {\"id\":\"chatcmpl\n\n", "neither this\n\n", "data: [[[\n\n"];
+/// The name in the list of models where the script has none.
+const MODEL: &str = "simulated";
 
 /// A script with what was prepared for it.
 #[derive(Debug)]
@@ -49,32 +48,47 @@ impl Play {
 /// [`Reset`] ends the connection without an answer.
 pub(crate) async fn answer(
     play: &Play,
-    tally: &std::sync::Arc<Tally>,
+    tally: &Arc<Tally>,
     request: Request<Incoming>,
 ) -> Result<Response<Reply>, Reset> {
-    match (request.method(), request.uri().path()) {
-        (&Method::GET, path) if path.ends_with("/stats") => return Ok(stats(tally)),
-        (&Method::POST, path) if path.ends_with("/chat/completions") => (),
-        _ => return Ok(plain(StatusCode::NOT_FOUND, NOT_FOUND.into(), None)),
+    let (method, path) = (request.method(), request.uri().path());
+    if method == Method::GET && path.ends_with("/stats") {
+        return Ok(stats(tally));
     }
     if play.script.act == Act::Refuse {
         return Err(Reset);
     }
-    let (head, body) = request.into_parts();
-    let body = match Limited::new(body, BODY_LEN_MAX).collect().await {
-        Ok(collected) => collected.to_bytes(),
-        Err(_) => return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE.into(), None)),
+    if method == Method::GET && path.ends_with("/models") {
+        return Ok(models(&play.script));
+    }
+    let Some(route) = Route::of(path).filter(|_| method == Method::POST) else {
+        return Ok(refused(None, StatusCode::NOT_FOUND, "no such route", None));
     };
+    let (head, body) = request.into_parts();
+    let Ok(received) = Received::read(body).await else {
+        return Ok(refused(Some(route), StatusCode::PAYLOAD_TOO_LARGE, "the body is too large", None));
+    };
+    Ok(respond(play, tally, route, head, received).await)
+}
+
+async fn respond(
+    play: &Play,
+    tally: &Arc<Tally>,
+    route: Route,
+    head: Parts,
+    received: Received,
+) -> Response<Reply> {
     let ticket = tally.start();
-    tally.remember(head, body.clone(), play.script.remember);
+    let json = received.json();
+    tally.remember(head, received, play.script.remember);
     if !play.script.first_byte.is_zero() {
         tokio::time::sleep(play.script.first_byte).await;
     }
-    let mut response = act(play, &body, ticket).await;
+    let mut response = act(play, route, &json, ticket).await;
     if !play.script.headers.is_empty() {
         response.headers_mut().extend(play.script.headers.clone());
     }
-    Ok(response)
+    response
 }
 
 fn stats(tally: &Tally) -> Response<Reply> {
@@ -82,18 +96,24 @@ fn stats(tally: &Tally) -> Response<Reply> {
     plain(StatusCode::OK, served, None)
 }
 
-async fn act(play: &Play, body: &Bytes, ticket: Ticket) -> Response<Reply> {
+fn models(script: &Script) -> Response<Reply> {
+    let id = script.model.as_deref().unwrap_or(MODEL);
+    let model = json!({"id": id, "object": "model", "created": 0, "owned_by": "modelsim"});
+    plain(StatusCode::OK, json!({"object": "list", "data": [model]}).to_string(), None)
+}
+
+async fn act(play: &Play, route: Route, json: &Bytes, ticket: Ticket) -> Response<Reply> {
     match &play.script.act {
-        Act::Answer | Act::Refuse => match Ask::read(body) {
+        Act::Answer | Act::Refuse => match Ask::read(route, json) {
             Some(ask) => complete(play, &ask, ticket),
-            None => plain(StatusCode::BAD_REQUEST, NOT_A_CHAT.into(), Some(ticket)),
+            None => {
+                refused(Some(route), StatusCode::BAD_REQUEST, "not a request of this route", Some(ticket))
+            }
         },
-        Act::Garble if Ask::read(body).is_some_and(|ask| ask.streams()) => garbage(ticket),
+        Act::Garble if Ask::read(route, json).is_some_and(|ask| ask.streams()) => garbage(ticket),
         Act::Garble => plain(StatusCode::OK, BROKEN.into(), Some(ticket)),
-        Act::Fail { status, body } => {
-            let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            plain(status, body.clone(), Some(ticket))
-        }
+        Act::Fail { status, body } => plain(status_of(*status), body.clone(), Some(ticket)),
+        Act::Error { status, message } => refused(Some(route), status_of(*status), message, Some(ticket)),
         Act::Redirect { to } => redirect(to, ticket),
         // The ticket is held: only the client can end this.
         Act::Hang => std::future::pending().await,
@@ -103,18 +123,21 @@ async fn act(play: &Play, body: &Bytes, ticket: Ticket) -> Response<Reply> {
 fn complete(play: &Play, ask: &Ask<'_>, ticket: Ticket) -> Response<Reply> {
     let script = &play.script;
     let completion = Completion::of(script, &play.text, ask);
-    ticket.read(script.prompt_tokens);
-    let mut response = if ask.streams() {
-        let steps = steps(completion.events(), script);
-        let reply = match script.encoding {
-            Encoding::Identity => Reply::stream(steps, script.between_chunks, ticket),
-            Encoding::Gzip => Reply::stream(steps.map(pack), script.between_chunks, ticket),
-        };
-        let mut response = head(StatusCode::OK, EVENTS, reply);
-        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        response
-    } else {
-        head(StatusCode::OK, JSON, whole(&completion, script, ticket))
+    if ask.route.costs() {
+        ticket.read(script.prompt_tokens);
+    }
+    let mut response = match render::events(ask, &completion) {
+        Some(events) => {
+            let steps = steps(events, ask.route, script);
+            let mut response =
+                head(StatusCode::OK, EVENTS, Reply::stream(steps, script.between_chunks, ticket));
+            response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+            response
+        }
+        None => {
+            let bytes = render::whole(ask, &completion);
+            head(StatusCode::OK, JSON, whole(bytes, completion.tokens, script, ticket))
+        }
     };
     if script.encoding == Encoding::Gzip {
         response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -122,57 +145,15 @@ fn complete(play: &Play, ask: &Ask<'_>, ticket: Ticket) -> Response<Reply> {
     response
 }
 
-fn whole(completion: &Completion<'_>, script: &Script, ticket: Ticket) -> Reply {
+fn whole(bytes: Bytes, tokens: u64, script: &Script, ticket: Ticket) -> Reply {
     let bytes = match script.encoding {
-        Encoding::Identity => completion.whole(),
-        Encoding::Gzip => gzip(&completion.whole()).into(),
+        Encoding::Identity => bytes,
+        Encoding::Gzip => gzip(&bytes).into(),
     };
     match script.end {
-        End::Complete | End::WithoutDone | End::ErrorAfter(_) => {
-            Reply::whole(bytes, completion.tokens, Some(ticket))
-        }
+        End::Complete | End::WithoutDone | End::ErrorAfter(_) => Reply::whole(bytes, tokens, Some(ticket)),
         End::CutAfter(_) => Reply::half(&bytes, Step::Cut, ticket),
         End::StallAfter(_) => Reply::half(&bytes, Step::Stall, ticket),
-    }
-}
-
-/// The events in their order, up to the end that the script wants.
-fn steps(events: Events, script: &Script) -> Box<dyn Iterator<Item = Step> + Send> {
-    let Events { opening, word, words, mut closing } = events;
-    let (events_max, last) = match script.end {
-        End::Complete => (usize::MAX, None),
-        End::WithoutDone => {
-            closing.pop();
-            (usize::MAX, None)
-        }
-        End::CutAfter(events) => (events, Some(Step::Cut)),
-        End::StallAfter(events) => (events, Some(Step::Stall)),
-        End::ErrorAfter(events) => {
-            (events, Some(Step::Send { bytes: Bytes::from_static(STREAM_ERROR.as_bytes()), tokens: 0 }))
-        }
-    };
-    let words = std::iter::repeat_n(word, usize::try_from(words).unwrap_or(usize::MAX));
-    let events = once(silent(opening))
-        .chain(words.map(|bytes| Step::Send { bytes, tokens: 1 }))
-        .chain(closing.into_iter().map(silent))
-        .take(events_max);
-    if script.comments {
-        let comment = Step::Comment(Bytes::from_static(b": keep-alive\n\n"));
-        return Box::new(events.flat_map(move |event| [comment.clone(), event]).chain(last));
-    }
-    Box::new(events.chain(last))
-}
-
-/// An event that carries no token.
-fn silent(bytes: Bytes) -> Step {
-    Step::Send { bytes, tokens: 0 }
-}
-
-fn pack(step: Step) -> Step {
-    match step {
-        Step::Send { bytes, tokens } => Step::Send { bytes: gzip(&bytes).into(), tokens },
-        Step::Comment(bytes) => Step::Comment(gzip(&bytes).into()),
-        Step::Cut | Step::Stall => step,
     }
 }
 
@@ -187,6 +168,19 @@ fn redirect(to: &str, ticket: Ticket) -> Response<Reply> {
         response.headers_mut().insert(LOCATION, to);
     }
     response
+}
+
+fn refused(
+    route: Option<Route>,
+    status: StatusCode,
+    message: &str,
+    ticket: Option<Ticket>,
+) -> Response<Reply> {
+    plain(status, fault::body(route, status, message), ticket)
+}
+
+fn status_of(status: u16) -> StatusCode {
+    StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 fn plain(status: StatusCode, body: String, ticket: Option<Ticket>) -> Response<Reply> {

@@ -12,6 +12,11 @@ const REMEMBERED: usize = 1000;
 pub struct Script {
     /// What each call is said to have read.
     pub prompt_tokens: u64,
+    /// How many of them are said to come from a cache. Anthropic's `input_tokens` leaves them out.
+    pub cache_read_tokens: u64,
+    /// How many of them are said to be written into a cache: told by `messages`, which leaves them out of its
+    /// `input_tokens`, and by `responses`.
+    pub cache_write_tokens: u64,
     /// How many words each answer has; fewer where the request's own bound is smaller. At most 2^24.
     pub completion_tokens: u64,
     /// The text of one completion token.
@@ -43,12 +48,14 @@ pub struct Script {
 /// What is done with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
-    /// A chat completion.
+    /// What the route is for.
     Answer,
     /// 200, but what should be JSON is not: a broken object, or a stream of garbage.
     Garble,
     /// An answer with this status (500 if that is none); JSON if the body begins like it, else HTML.
     Fail { status: u16, body: String },
+    /// An error with this status (500 if that is none) as the route's dialect words it.
+    Error { status: u16, message: String },
     /// 307 to this address.
     Redirect { to: String },
     /// Never an answer; the connection stays open.
@@ -57,13 +64,13 @@ pub enum Act {
     Refuse,
 }
 
-/// How an answer ends. Events of a stream are counted from its first (the one that says the role);
+/// How an answer ends. Events of a stream are counted from its first (in a chat the one that says the role);
 /// a whole answer is cut or stalled in its middle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// As it should.
     Complete,
-    /// The stream closes in good order, but without `[DONE]`.
+    /// The stream closes in good order, but without its last event: `[DONE]`, `response.completed`, `message_stop`.
     WithoutDone,
     /// The connection is reset after so many events.
     CutAfter(usize),
@@ -73,7 +80,8 @@ pub enum End {
     ErrorAfter(usize),
 }
 
-/// What an answer says about usage. A stream says it only where `stream_options.include_usage` asks.
+/// What an answer says about usage. A stream of chat or completions says it only where
+/// `stream_options.include_usage` asks; `responses` and `messages` say it always.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UsageReport {
     /// The truth.
@@ -106,6 +114,8 @@ impl Default for Script {
     fn default() -> Script {
         Script {
             prompt_tokens: 10,
+            cache_read_tokens: 0,
+            cache_write_tokens: 0,
             completion_tokens: 9,
             word: "word ".to_owned(),
             model: None,

@@ -1,6 +1,6 @@
 //! What the server has seen and served.
 //!
-//! Each chat request takes a [`Ticket`], which ends in exactly one way: finished, cut by the script,
+//! Each request to a model takes a [`Ticket`], which ends in exactly one way: finished, cut by the script,
 //! or, where it is dropped before either, aborted by the client.
 
 use std::collections::VecDeque;
@@ -11,13 +11,15 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::request::Parts;
 
+use crate::intake::Received;
+
 /// The bodies that are remembered hold no more than this together.
 const REMEMBERED_BYTES_MAX: usize = 64 << 20;
 
 /// Counts of what was really served, whatever the answers said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Served {
-    /// Chat requests whose body was read; each ends as one of the next three, or is still going on.
+    /// Requests whose body was read; each ends as one of the next three, or is still going on.
     pub started: u64,
     /// Answered to the end, errors included.
     pub finished: u64,
@@ -36,7 +38,10 @@ pub struct Served {
 pub struct SeenRequest {
     pub path: String,
     pub headers: HeaderMap,
+    /// At most its first 4 MiB.
     pub body: Bytes,
+    /// The length in bytes of the whole body.
+    pub body_len: u64,
 }
 
 #[derive(Debug, Default)]
@@ -88,13 +93,15 @@ impl Tally {
     }
 
     /// Keeps the last `remember` requests, and fewer where their bodies are large.
-    pub(crate) fn remember(&self, head: Parts, body: Bytes, remember: usize) {
+    pub(crate) fn remember(&self, head: Parts, received: Received, remember: usize) {
         let mut seen = self.seen();
+        let Received { start: body, len: body_len, .. } = received;
         seen.bytes += body.len();
         seen.requests.push_back(SeenRequest {
             path: head.uri.path().to_owned(),
             headers: head.headers,
             body,
+            body_len,
         });
         while seen.requests.len() > remember || seen.bytes > REMEMBERED_BYTES_MAX {
             let Some(oldest) = seen.requests.pop_front() else { break };

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use domain::{Entry, GroupId, Now, Outcome, RequestId, Slug, Usage, UsageSource};
 use limits::{Decision, Refusal, Reservation, Standings};
 use storage::Permit;
+use wire::Operation;
 
 use crate::authenticate::Caller;
 use crate::error::Error;
@@ -21,8 +22,8 @@ use crate::worker::Shared;
 pub(crate) enum Outlook {
     /// Charged everywhere, and the caller's own limits as they stand now.
     Admitted(Box<Admitted>, Standings),
-    /// Charged nowhere.
-    Refused(Refusal),
+    /// Charged nowhere, and when that was decided.
+    Refused(Refusal, Now),
     /// The configuration has moved on: look again.
     Stale,
 }
@@ -56,7 +57,7 @@ pub(crate) struct Admitted {
 #[derive(Debug)]
 pub(crate) struct Facts {
     pub(crate) request_id: RequestId,
-    pub(crate) route_path: &'static str,
+    pub(crate) operation: Operation,
     pub(crate) caller: Caller,
     pub(crate) slug: Slug,
     pub(crate) provider: &'static str,
@@ -78,7 +79,7 @@ impl Facts {
         let model = route.destination.model.clone();
         Self {
             request_id,
-            route_path: "/v1/chat/completions",
+            operation: route.operation,
             caller: caller.clone(),
             slug: route.slug.clone(),
             provider: route.destination.endpoint.target.provider.name(),
@@ -98,7 +99,7 @@ pub(crate) async fn admit(shared: &Arc<Shared>, lane: &Lane, mut facts: Facts) -
     facts.admitted_at = now;
     match shared.engine.reserve(&lane.path, facts.estimate.need, now) {
         Decision::Stale => Ok(Outlook::Stale),
-        Decision::Refused(refusal) => Ok(Outlook::Refused(refusal)),
+        Decision::Refused(refusal) => Ok(Outlook::Refused(refusal, now)),
         Decision::Admitted(admission) => {
             shared.call_begins();
             let admitted = Admitted {
@@ -172,7 +173,7 @@ impl Admitted {
             slug: facts.slug.clone(),
             provider: facts.provider,
             upstream_model: Arc::clone(&facts.upstream_model),
-            route: facts.route_path,
+            route: facts.operation.path(),
             usage: ending.usage,
             outcome: ending.outcome,
             upstream_status: ending.status,

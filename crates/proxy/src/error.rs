@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
-use wire::{ErrorBody, Malformed};
+use wire::{Dialect, ErrorBody, Malformed, Operation};
 
 use crate::body::Body;
 use crate::refusal::Refused;
@@ -69,7 +69,7 @@ impl Error {
             Self::UnknownRoute => bad(
                 StatusCode::NOT_FOUND,
                 "unknown_route",
-                "No such path here; this gateway serves /v1/chat/completions and /v1/models.",
+                "No such path here; /openapi.json lists those that this gateway serves.",
             ),
             Self::WrongMethod { .. } => bad(
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -101,7 +101,7 @@ impl Error {
                 StatusCode::BAD_REQUEST,
                 "unsupported_for_target",
                 format!(
-                    "This model is served by {provider}, which this path cannot reach; use another model."
+                    "This model is served by {provider}, which does not serve this path; use another model or another path."
                 ),
             ),
             Self::Refused(refused) => refused.face(),
@@ -120,11 +120,11 @@ impl Error {
         }
     }
 
-    /// The answer, in the dialect of the OpenAI routes.
-    pub(crate) fn render(&self, request_id: &str) -> Response<Body> {
+    /// The answer, in the dialect of its route.
+    pub(crate) fn render(&self, dialect: Dialect, request_id: &str) -> Response<Body> {
         let face = self.face();
-        let body = self.body(&face, request_id);
-        let mut response = Response::new(Body::from(Bytes::from(body.to_json())));
+        let body = self.body(dialect, &face, request_id);
+        let mut response = Response::new(Body::from(Bytes::from(body.to_json(dialect))));
         *response.status_mut() = face.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -151,14 +151,17 @@ impl Error {
     }
 
     /// The same inside a stream, which has begun with 200 and cannot say it otherwise.
-    pub(crate) fn as_event(&self, request_id: &str) -> Bytes {
-        self.body(&self.face(), request_id).to_stream_event()
+    pub(crate) fn as_event(&self, operation: Operation, request_id: &str) -> Bytes {
+        self.body(operation.dialect(), &self.face(), request_id).to_stream_event(operation)
     }
 
-    fn body<'a>(&self, face: &'a Face, request_id: &'a str) -> ErrorBody<'a> {
+    fn body<'a>(&self, dialect: Dialect, face: &'a Face, request_id: &'a str) -> ErrorBody<'a> {
         ErrorBody {
             message: &face.message,
-            kind: face.kind,
+            kind: match dialect {
+                Dialect::OpenAi => face.kind,
+                Dialect::Anthropic => anthropic_kind(face.status),
+            },
             param: face.param,
             code: face.code,
             request_id,
@@ -188,6 +191,22 @@ fn bad(status: StatusCode, code: &'static str, message: impl Into<String>) -> Fa
 /// The gateway itself cannot, for now.
 fn unable(code: &'static str, message: &str) -> Face {
     face(StatusCode::SERVICE_UNAVAILABLE, "server_error", code, message)
+}
+
+/// Anthropic's word for a status; its SDKs choose the exception by the status, and people read the word.
+fn anthropic_kind(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        401 => "authentication_error",
+        402 => "billing_error",
+        403 => "permission_error",
+        404 | 405 => "not_found_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        502 => "api_error",
+        503 => "overloaded_error",
+        504 => "timeout_error",
+        _ => "invalid_request_error",
+    }
 }
 
 fn malformed_face(malformed: &Malformed) -> Face {

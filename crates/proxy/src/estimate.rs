@@ -2,7 +2,7 @@
 
 use domain::Admission;
 use limits::Need;
-use wire::ChatCall;
+use wire::Call;
 
 /// What a call may use at most, as far as its body tells.
 #[derive(Debug, Clone, Copy)]
@@ -16,7 +16,7 @@ pub(crate) struct Estimate {
 }
 
 /// Estimates a call. Without a declared bound the output is a guess, at most what the model can write.
-pub(crate) fn estimate(call: &ChatCall<'_>, admission: Admission, output_max: Option<u64>) -> Estimate {
+pub(crate) fn estimate(call: &Call<'_>, admission: Admission, output_max: Option<u64>) -> Estimate {
     let prompt = call.prompt_tokens();
     let guess = output_max.map_or(tokens::OUTPUT_GUESS, |most| most.min(tokens::OUTPUT_GUESS));
     let declared = call.declared_output();

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use domain::Outcome;
 use http::{HeaderMap, HeaderName, Response, header};
-use wire::ChatCall;
+use wire::Call;
 
 use crate::admit::{Admitted, Ending};
 use crate::body::Body;
@@ -48,12 +48,12 @@ pub(crate) enum Delivery {
 pub(crate) struct Outbound {
     destination: Arc<Destination>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Vec<Bytes>,
     delivery: Delivery,
 }
 
 impl Outbound {
-    pub(crate) fn new(call: &ChatCall<'_>, body: &Bytes, from_caller: &HeaderMap, route: &Route) -> Self {
+    pub(crate) fn new(call: &Call<'_>, body: &Bytes, from_caller: &HeaderMap, route: &Route) -> Self {
         let delivery = match (call.stream(), call.wants_usage()) {
             (false, _) => Delivery::Whole,
             (true, true) => Delivery::Streamed(wire::UsageChunk::Forward),
@@ -102,7 +102,7 @@ async fn exchange(
     outbound: Outbound,
 ) -> Result<Response<Body>, Error> {
     let Outbound { destination, headers, body, delivery } = outbound;
-    let request = match destination.post(headers, body) {
+    let request = match destination.post(admitted.facts().operation, headers, body) {
         Ok(request) => request,
         Err(error) => {
             admitted.settle(Ending::unused(Outcome::NotReached, None));

@@ -18,6 +18,8 @@ mod forward;
 mod intake;
 mod meter;
 mod models;
+pub mod openapi;
+mod outgoing;
 mod paths;
 mod probe;
 mod rate_headers;
@@ -31,6 +33,7 @@ mod upstream;
 mod worker;
 
 pub use body::Body;
+pub use outgoing::Outgoing;
 pub use probe::{Probed, probe};
 pub use settings::{Bearer, CallLog, Settings, Timeouts, UpstreamSettings};
 pub use upstream::{DialError, Dialer, Origin, Trust, Upstream, dial};

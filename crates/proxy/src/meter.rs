@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use domain::{Outcome, Usage};
 use tokio::time::{Instant, Sleep};
-use wire::{ChatStream, UsageChunk};
+use wire::{AnswerStream, Operation, UsageChunk};
 
 use crate::admit::{Admitted, Ending};
 use crate::error::{Error, UpstreamFailure};
@@ -25,7 +25,8 @@ const CLOSING_MAX: Duration = Duration::from_secs(1);
 pub(crate) struct MeteredStream {
     admitted: Option<Box<Admitted>>,
     upstream: Option<UpstreamBody>,
-    events: ChatStream,
+    operation: Operation,
+    events: AnswerStream,
     status: u16,
     /// Until the next piece must have come.
     idle: Pin<Box<Sleep>>,
@@ -43,8 +44,10 @@ impl MeteredStream {
     ) -> Self {
         let timeouts = admitted.shared().settings.upstream.timeouts;
         let now = Instant::now();
+        let operation = admitted.facts().operation;
         Self {
-            events: ChatStream::new(admitted.facts().slug.as_str(), chunk),
+            operation,
+            events: AnswerStream::new(operation, admitted.facts().slug.as_str(), chunk),
             request_id: admitted.facts().request_id.to_string(),
             upstream: Some(upstream),
             idle: Box::pin(tokio::time::sleep_until(now + timeouts.idle)),
@@ -123,13 +126,13 @@ impl MeteredStream {
         if rest.is_empty() { None } else { Some(rest) }
     }
 
-    /// A stream has begun with 200, so its failure can only be told inside it. After `[DONE]` there is none to tell.
+    /// A stream has begun with 200, so its failure can only be told inside it. After its end there is none to tell.
     fn broken(&mut self, outcome: Outcome, failure: UpstreamFailure) -> Option<Bytes> {
         self.upstream = None;
         self.admitted.as_ref()?;
         tracing::warn!(request_id = self.request_id, cause = failure.cause(), "stream broke off");
         self.settle(outcome);
-        Some(Error::from(failure).as_event(&self.request_id))
+        Some(Error::from(failure).as_event(self.operation, &self.request_id))
     }
 
     fn settle(&mut self, outcome: Outcome) {
@@ -139,7 +142,12 @@ impl MeteredStream {
     }
 
     fn used(&self, admitted: &Admitted) -> Usage {
-        self.events.usage().unwrap_or_else(|| admitted.counted(self.events.output_guess()))
+        self.events.usage().unwrap_or_else(|| {
+            let counted = admitted.counted(self.events.output_guess());
+            // Some servers tell the prompt at once and the rest at the end, which did not come.
+            let told = self.events.reported_input();
+            told.map_or(counted, |(input, cached)| Usage { input, cached, ..counted })
+        })
     }
 }
 

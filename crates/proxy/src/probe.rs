@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use domain::{Endpoint, Usage};
+use domain::{Endpoint, Provider, Usage};
 use http::{HeaderMap, HeaderValue, Request, header};
-use http_body_util::Full;
+use wire::Operation;
 
 use crate::error::{Error, UpstreamFailure};
+use crate::outgoing::Outgoing;
 use crate::target::{Destination, credential, destination};
 use crate::upstream::Upstream;
 use crate::worker::Shared;
@@ -31,7 +32,7 @@ pub struct Probed {
     pub usage: Option<Usage>,
 }
 
-/// Sends one chat completion with `max_tokens: 1` to the endpoint's target.
+/// Sends one short call with `max_tokens: 1` to the endpoint's target, in the dialect that its provider speaks.
 pub async fn probe(shared: &Arc<Shared>, upstream: &Upstream, endpoint: &Arc<Endpoint>) -> Probed {
     let nothing =
         |error: String| Probed { status: None, error: Some(error), first_byte_ms: None, usage: None };
@@ -51,8 +52,16 @@ pub async fn probe(shared: &Arc<Shared>, upstream: &Upstream, endpoint: &Arc<End
 }
 
 async fn call(shared: &Shared, upstream: &Upstream, destination: &Destination) -> Result<Probed, Error> {
+    let operation = match destination.endpoint.target.provider {
+        Provider::Anthropic => Operation::Messages,
+        Provider::Baseten
+        | Provider::OpenAi
+        | Provider::OpenAiCompatible
+        | Provider::Vertex
+        | Provider::BasetenModelApi => Operation::ChatCompletions,
+    };
     let before = shared.clock.now();
-    let sent = upstream.send(&destination.origin, request(destination)?).await;
+    let sent = upstream.send(&destination.origin, request(destination, operation)?).await;
     let answer = sent.map_err(UpstreamFailure::from)?;
     let first_byte_ms = shared.clock.now().mono_ns.saturating_sub(before.mono_ns) / 1_000_000;
     let status = answer.status();
@@ -64,12 +73,12 @@ async fn call(shared: &Shared, upstream: &Upstream, destination: &Destination) -
         }
         bytes.extend_from_slice(&data);
     }
-    let usage = wire::read_whole(bytes.freeze(), destination.endpoint.slug.as_str()).usage;
+    let usage = wire::read_whole(operation, bytes.freeze(), destination.endpoint.slug.as_str()).usage;
     let error = (!status.is_success()).then(|| format!("the model server answered {}", status.as_u16()));
     Ok(Probed { status: Some(status.as_u16()), error, first_byte_ms: Some(first_byte_ms), usage })
 }
 
-fn request(destination: &Destination) -> Result<Request<Full<Bytes>>, Error> {
+fn request(destination: &Destination, operation: Operation) -> Result<Request<Outgoing>, Error> {
     let model = destination.model.as_deref().unwrap_or_else(|| destination.endpoint.slug.as_str());
     let body = serde_json::json!({
         "model": model,
@@ -78,7 +87,7 @@ fn request(destination: &Destination) -> Result<Request<Full<Bytes>>, Error> {
     });
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    destination.post(headers, Bytes::from(body.to_string()))
+    destination.post(operation, headers, vec![Bytes::from(body.to_string())])
 }
 
 fn explained(error: &Error) -> String {

@@ -1,23 +1,41 @@
-//! The caller's own limits, as headers: OpenAI's `x-ratelimit-*` and the IETF's `RateLimit` fields.
+//! The caller's own limits, as headers: OpenAI's `x-ratelimit-*` or Anthropic's `anthropic-ratelimit-*`, as the route
+//! speaks, and the IETF's `RateLimit` fields.
 //!
 //! Follows draft-ietf-httpapi-ratelimit-headers-10. A value that is not known is left out, never a sentinel.
 
 use std::fmt::Write as _;
 
-use domain::{LimitType, Unit};
+use domain::{LimitType, Now, Unit};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use limits::{Path, Standings};
+use wire::Dialect;
 
 const NANOS_PER_MS: u64 = 1_000_000;
 /// Largest integer of a structured field (RFC 9651, 3.3.1).
 const FIELD_INTEGER_MAX: u64 = 999_999_999_999_999;
 
-const LIMIT_REQUESTS: HeaderName = HeaderName::from_static("x-ratelimit-limit-requests");
-const REMAINING_REQUESTS: HeaderName = HeaderName::from_static("x-ratelimit-remaining-requests");
-const RESET_REQUESTS: HeaderName = HeaderName::from_static("x-ratelimit-reset-requests");
-const LIMIT_TOKENS: HeaderName = HeaderName::from_static("x-ratelimit-limit-tokens");
-const REMAINING_TOKENS: HeaderName = HeaderName::from_static("x-ratelimit-remaining-tokens");
-const RESET_TOKENS: HeaderName = HeaderName::from_static("x-ratelimit-reset-tokens");
+/// Limit, remaining and reset.
+type Names = [HeaderName; 3];
+const OPENAI_REQUESTS: Names = [
+    HeaderName::from_static("x-ratelimit-limit-requests"),
+    HeaderName::from_static("x-ratelimit-remaining-requests"),
+    HeaderName::from_static("x-ratelimit-reset-requests"),
+];
+const OPENAI_TOKENS: Names = [
+    HeaderName::from_static("x-ratelimit-limit-tokens"),
+    HeaderName::from_static("x-ratelimit-remaining-tokens"),
+    HeaderName::from_static("x-ratelimit-reset-tokens"),
+];
+const ANTHROPIC_REQUESTS: Names = [
+    HeaderName::from_static("anthropic-ratelimit-requests-limit"),
+    HeaderName::from_static("anthropic-ratelimit-requests-remaining"),
+    HeaderName::from_static("anthropic-ratelimit-requests-reset"),
+];
+const ANTHROPIC_TOKENS: Names = [
+    HeaderName::from_static("anthropic-ratelimit-tokens-limit"),
+    HeaderName::from_static("anthropic-ratelimit-tokens-remaining"),
+    HeaderName::from_static("anthropic-ratelimit-tokens-reset"),
+];
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
@@ -32,11 +50,15 @@ struct Row {
 }
 
 /// The caller's own limits at the moment of the decision.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct RateHeaders(Vec<Row>);
+#[derive(Debug, Clone)]
+pub(crate) struct RateHeaders {
+    rows: Vec<Row>,
+    /// When it was, in milliseconds since 1970 UTC.
+    at_ms: u64,
+}
 
 impl RateHeaders {
-    pub(crate) fn new(path: &Path, standings: &Standings) -> Self {
+    pub(crate) fn new(path: &Path, standings: &Standings, now: Now) -> Self {
         let row = |standing: limits::Standing| {
             let limit = &path.limits()[standing.limit];
             Row {
@@ -47,18 +69,22 @@ impl RateHeaders {
                 reset_s: seconds(standing.reset_nanos),
             }
         };
-        Self(standings.iter().map(row).collect())
+        Self { rows: standings.iter().map(row).collect(), at_ms: now.wall_ms }
     }
 
     /// Writes all headers; none where no limit is the caller's own.
-    pub(crate) fn put(&self, headers: &mut HeaderMap) {
-        if self.0.is_empty() {
+    pub(crate) fn put(&self, dialect: Dialect, headers: &mut HeaderMap) {
+        if self.rows.is_empty() {
             return;
         }
-        self.put_flat(headers, LimitType::Request, [LIMIT_REQUESTS, REMAINING_REQUESTS, RESET_REQUESTS]);
-        self.put_flat(headers, LimitType::Token, [LIMIT_TOKENS, REMAINING_TOKENS, RESET_TOKENS]);
+        let (requests, tokens) = match dialect {
+            Dialect::OpenAi => (OPENAI_REQUESTS, OPENAI_TOKENS),
+            Dialect::Anthropic => (ANTHROPIC_REQUESTS, ANTHROPIC_TOKENS),
+        };
+        self.put_flat(dialect, headers, (LimitType::Request, requests));
+        self.put_flat(dialect, headers, (LimitType::Token, tokens));
         let (mut policy, mut standing) = (String::new(), String::new());
-        for row in &self.0 {
+        for row in &self.rows {
             let separator = if policy.is_empty() { "" } else { ", " };
             let (kind, unit) = (kind_word(row.kind), unit_word(row.unit));
             let quota = row.threshold.min(FIELD_INTEGER_MAX);
@@ -72,14 +98,18 @@ impl RateHeaders {
     }
 
     /// The most constrained limit of a type: the one with least left, the slowest to come back among equals.
-    fn put_flat(&self, headers: &mut HeaderMap, kind: LimitType, names: [HeaderName; 3]) {
-        let own = self.0.iter().filter(|row| row.kind == kind);
+    fn put_flat(&self, dialect: Dialect, headers: &mut HeaderMap, (kind, names): (LimitType, Names)) {
+        let own = self.rows.iter().filter(|row| row.kind == kind);
         let tightest = own.min_by_key(|row| (row.remaining, std::cmp::Reverse(row.reset_s)));
         let Some(row) = tightest else { return };
         let [limit, remaining, reset] = names;
         headers.insert(limit, HeaderValue::from(row.threshold));
         headers.insert(remaining, HeaderValue::from(row.remaining));
-        put(headers, reset, duration(row.reset_s));
+        let when = match dialect {
+            Dialect::OpenAi => duration(row.reset_s),
+            Dialect::Anthropic => moment(self.at_ms, row.reset_s),
+        };
+        put(headers, reset, when);
     }
 }
 
@@ -120,9 +150,23 @@ fn duration(seconds: u64) -> String {
     }
 }
 
+/// So many seconds after a moment, in whole seconds and RFC 3339, as Anthropic writes it. Rounds up.
+fn moment(at_ms: u64, seconds: u64) -> String {
+    let reset_s = at_ms.div_ceil(1_000).saturating_add(seconds);
+    let reset = jiff::Timestamp::from_second(i64::try_from(reset_s).unwrap_or(i64::MAX));
+    reset.unwrap_or(jiff::Timestamp::MAX).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments_are_written_as_anthropic_writes_them() {
+        assert_eq!(moment(1_778_673_600_000, 60), "2026-05-13T12:01:00Z");
+        assert_eq!(moment(1_778_673_600_001, 0), "2026-05-13T12:00:01Z");
+        assert!(moment(u64::MAX, u64::MAX).ends_with('Z'));
+    }
 
     #[test]
     fn durations_are_written_as_openai_writes_them() {

@@ -93,7 +93,7 @@ async fn whole(mut admitted: Box<Admitted>, body: UpstreamBody, status: StatusCo
             return Err(broken.failure.into());
         }
     };
-    let answer = wire::read_whole(bytes, admitted.facts().slug.as_str());
+    let answer = wire::read_whole(admitted.facts().operation, bytes, admitted.facts().slug.as_str());
     match answer.usage {
         Some(usage) => admitted.settle(Ending { usage, outcome: Outcome::Completed, status }),
         None if is_json(&answer.body) => {

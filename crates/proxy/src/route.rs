@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use domain::{Admission, Endpoint, Slug, Snapshot};
+use wire::Operation;
 
 use crate::authenticate::Caller;
 use crate::error::Error;
@@ -12,6 +13,7 @@ use crate::worker::Worker;
 /// A call's way: decided before anything is charged.
 #[derive(Debug, Clone)]
 pub(crate) struct Route {
+    pub(crate) operation: Operation,
     pub(crate) slug: Slug,
     pub(crate) destination: Arc<Destination>,
     pub(crate) admission: Admission,
@@ -22,15 +24,16 @@ pub(crate) fn choose_route(
     worker: &Worker,
     snapshot: &Snapshot,
     caller: &Caller,
-    model: &str,
+    (operation, model): (Operation, &str),
 ) -> Result<Route, Error> {
     let granted = caller.group.model(model).ok_or_else(|| Error::NotAllowed { slug: shown(model) })?;
     let endpoint = endpoint(snapshot, caller, &granted.slug);
     let endpoint = endpoint.ok_or_else(|| Error::NoEndpoint { slug: shown(model) })?;
     let settings = &worker.shared.settings;
     let destination = worker.targets.resolve(endpoint, snapshot, &settings.upstream)?;
+    destination.path_of(operation)?;
     let admission = granted.admission.or(endpoint.admission).unwrap_or(settings.admission);
-    Ok(Route { slug: granted.slug.clone(), destination, admission })
+    Ok(Route { operation, slug: granted.slug.clone(), destination, admission })
 }
 
 /// The endpoint of the caller's own workspace that serves a slug.

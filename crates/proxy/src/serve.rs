@@ -6,7 +6,7 @@ use bytes::Bytes;
 use domain::{Now, RequestId, Slug, Snapshot};
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
-use wire::ChatCall;
+use wire::{Call, Dialect, Operation};
 
 use crate::admit::{Admitted, Facts, Outlook, admit};
 use crate::authenticate::{Caller, authenticate};
@@ -29,7 +29,7 @@ const LOOKS_MAX: usize = 64;
 
 /// The paths of the data plane.
 enum Path<'a> {
-    ChatCompletions,
+    Call(Operation),
     Models,
     Model(&'a str),
 }
@@ -56,16 +56,17 @@ impl Worker {
         let began = self.shared.clock.now();
         let id = RequestId::new(began.wall_ms, storage::random_bytes());
         let shown = id.to_string();
+        let dialect = dialect(request.uri().path());
         let mut trace = Trace { id, began, key: None, slug: None, rates: None };
         let mut response = match self.answer(&mut trace, request).await {
             Ok(response) => response,
             Err(error) => {
                 self.log(&trace, &error);
-                error.render(&shown)
+                error.render(dialect, &shown)
             }
         };
         if let Some(rates) = &trace.rates {
-            rates.put(response.headers_mut());
+            rates.put(dialect, response.headers_mut());
         }
         // The text is a UUID, so it is always a header.
         if let Ok(value) = HeaderValue::try_from(shown) {
@@ -90,9 +91,9 @@ impl Worker {
         match path {
             Path::Models => Ok(models::list(&view.snapshot, &view.caller)),
             Path::Model(slug) => models::get(&view.snapshot, &view.caller, slug),
-            Path::ChatCompletions => {
+            Path::Call(operation) => {
                 let body = intake::read(&self.shared, &head.headers, body).await?;
-                self.chat(trace, view, &head.headers, &body.bytes).await
+                self.call(trace, view, &head.headers, (operation, &body.bytes)).await
             }
         }
     }
@@ -104,14 +105,14 @@ impl Worker {
         Ok(View { snapshot, caller })
     }
 
-    async fn chat(
+    async fn call(
         self: &Arc<Self>,
         trace: &mut Trace,
         view: View,
         headers: &HeaderMap,
-        body: &Bytes,
+        (operation, body): (Operation, &Bytes),
     ) -> Result<Response<Body>, Error> {
-        let call = wire::read_chat(body).map_err(Error::Malformed)?;
+        let call = wire::read_call(operation, body).map_err(Error::Malformed)?;
         let (admitted, route) = self.admitted(trace, view, headers, &call).await?;
         let outbound = Outbound::new(&call, body, headers, &route);
         drop(call);
@@ -124,7 +125,7 @@ impl Worker {
         trace: &mut Trace,
         mut view: View,
         headers: &HeaderMap,
-        call: &ChatCall<'_>,
+        call: &Call<'_>,
     ) -> Result<(Box<Admitted>, Route), Error> {
         for look in 0..LOOKS_MAX {
             // A body may take long to arrive; what was edited meanwhile counts.
@@ -132,7 +133,7 @@ impl Worker {
                 view = self.view(headers)?;
             }
             let View { snapshot, caller } = &view;
-            let route = choose_route(self, snapshot, caller, call.model())?;
+            let route = choose_route(self, snapshot, caller, (call.operation(), call.model()))?;
             trace.slug = Some(route.slug.clone());
             let output_max = route.destination.endpoint.target.max_output_tokens;
             let estimate = estimate(call, route.admission, output_max);
@@ -141,11 +142,12 @@ impl Worker {
             facts.metadata = call.metadata().map(Into::into);
             match admit(&self.shared, &lane, facts).await? {
                 Outlook::Admitted(admitted, standings) => {
-                    trace.rates = Some(RateHeaders::new(&lane.path, &standings));
+                    let at = admitted.facts().admitted_at;
+                    trace.rates = Some(RateHeaders::new(&lane.path, &standings, at));
                     return Ok((admitted, route));
                 }
-                Outlook::Refused(refusal) => {
-                    trace.rates = Some(RateHeaders::new(&lane.path, &refusal.standings));
+                Outlook::Refused(refusal, at) => {
+                    trace.rates = Some(RateHeaders::new(&lane.path, &refusal.standings, at));
                     let refused = Refused::new(&lane.path, &refusal, &route.slug);
                     return Err(Error::Refused(Box::new(refused)));
                 }
@@ -185,14 +187,18 @@ impl Worker {
     }
 }
 
+/// Every path there is. What can cost something is an operation, and there is one way for all of them.
 fn path<'a>(method: &Method, path: &'a str) -> Result<Path<'a>, Error> {
-    let (path, allowed) = match path {
-        "/v1/chat/completions" => (Path::ChatCompletions, "POST"),
-        "/v1/models" => (Path::Models, "GET"),
-        other => match other.strip_prefix("/v1/models/") {
-            Some(slug) if !slug.is_empty() => (Path::Model(slug), "GET"),
-            _ => return Err(Error::UnknownRoute),
-        },
+    let (path, allowed) = match (Operation::at(path), path.strip_prefix("/v1/models/")) {
+        (Some(operation), _) => (Path::Call(operation), "POST"),
+        (None, Some(slug)) if !slug.is_empty() => (Path::Model(slug), "GET"),
+        (None, _) if path == "/v1/models" => (Path::Models, "GET"),
+        (None, _) => return Err(Error::UnknownRoute),
     };
     if method.as_str() == allowed { Ok(path) } else { Err(Error::WrongMethod { allowed }) }
+}
+
+/// The dialect that a path's callers speak, whether or not there is such a path.
+fn dialect(path: &str) -> Dialect {
+    if path.starts_with(Operation::Messages.path()) { Dialect::Anthropic } else { Dialect::OpenAi }
 }

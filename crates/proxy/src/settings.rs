@@ -59,6 +59,8 @@ pub struct UpstreamSettings {
     pub own_listeners: Vec<SocketAddr>,
     /// Root of OpenAI's API.
     pub openai_base_url: String,
+    /// Root of Anthropic's API.
+    pub anthropic_base_url: String,
     /// Root of a dedicated Baseten deployment, with `{model_id}` and `{environment}`.
     pub baseten_url: String,
     /// Root of Baseten's Model APIs.

@@ -1,4 +1,4 @@
-//! Where an endpoint's calls go: address, path and credential, worked out once per version of the endpoint.
+//! Where an endpoint's calls go: address, paths and credential, worked out once per version of the endpoint.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,42 +6,66 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use domain::destination::BaseUrl;
 use domain::{Endpoint, EndpointId, Provider, SecretValue, Snapshot, Target, Version};
-use http::{HeaderMap, HeaderValue, Method, Request, header};
-use http_body_util::Full;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
+use wire::{Dialect, Operation};
 
 use crate::error::{Error, UpstreamFailure};
+use crate::outgoing::Outgoing;
 use crate::settings::UpstreamSettings;
 use crate::upstream::{Origin, Trust};
 
 /// Endpoints one worker remembers; past this it forgets all and begins anew.
 const REMEMBERED_MAX: usize = 10_000;
 
-/// Where an endpoint's chat calls go.
+/// What Anthropic's API is asked for where the caller names no version of it.
+const ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
+
+/// Where an endpoint's calls go.
 #[derive(Debug)]
 pub(crate) struct Destination {
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) origin: Origin,
     /// Host and port, as they stand in the `Host` header.
     authority: HeaderValue,
-    /// Path of chat completions.
-    chat_path: String,
-    authorization: Option<HeaderValue>,
+    /// The path of each operation that it serves.
+    paths: Vec<(Operation, Uri)>,
+    /// The header that carries our credential.
+    authorization: Option<(HeaderName, HeaderValue)>,
     /// The model name sent upstream in place of the slug.
     pub(crate) model: Option<Arc<str>>,
     credential: Option<SecretValue>,
 }
 
 impl Destination {
-    /// A chat request to it: `headers` and what every request of ours carries.
-    pub(crate) fn post(&self, mut headers: HeaderMap, body: Bytes) -> Result<Request<Full<Bytes>>, Error> {
+    /// The path of an operation.
+    ///
+    /// # Errors
+    /// Its provider does not speak the operation's dialect.
+    pub(crate) fn path_of(&self, operation: Operation) -> Result<&Uri, Error> {
+        let served = self.paths.iter().find(|(served, _)| *served == operation);
+        let provider = self.endpoint.target.provider.name();
+        served.map(|(_, path)| path).ok_or(Error::Unsupported { provider })
+    }
+
+    /// A request to it: `headers` and what every request of ours carries.
+    pub(crate) fn post(
+        &self,
+        operation: Operation,
+        mut headers: HeaderMap,
+        body: Vec<Bytes>,
+    ) -> Result<Request<Outgoing>, Error> {
         headers.insert(header::HOST, self.authority.clone());
         // SDKs ask for gzip, and a compressed answer would blind the meter.
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        if let Some(authorization) = &self.authorization {
-            headers.insert(header::AUTHORIZATION, authorization.clone());
+        if let Some((name, value)) = &self.authorization {
+            headers.insert(name.clone(), value.clone());
         }
-        let request = Request::builder().method(Method::POST).uri(&*self.chat_path).body(Full::new(body));
-        let mut request = request.map_err(|_| UpstreamFailure::Garbage("the endpoint's URL is no URL"))?;
+        if self.endpoint.target.provider == Provider::Anthropic {
+            headers.entry("anthropic-version").or_insert(ANTHROPIC_VERSION);
+        }
+        let mut request = Request::new(Outgoing::new(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.path_of(operation)?.clone();
         *request.headers_mut() = headers;
         Ok(request)
     }
@@ -101,7 +125,7 @@ pub(crate) fn destination(
     Ok(Destination {
         endpoint: Arc::clone(endpoint),
         authority,
-        chat_path: format!("{}/chat/completions", base.path),
+        paths: paths(endpoint.target.provider, &base.path)?,
         origin: Origin {
             tls: base.tls,
             host: base.host,
@@ -119,14 +143,35 @@ fn base_url(target: &Target, settings: &UpstreamSettings) -> Result<String, Erro
     match target.provider {
         Provider::OpenAiCompatible => Ok(target.base_url.as_deref().unwrap_or_default().to_owned()),
         Provider::OpenAi => Ok(settings.openai_base_url.clone()),
+        Provider::Anthropic => Ok(settings.anthropic_base_url.clone()),
         Provider::BasetenModelApi => Ok(settings.baseten_model_api_url.clone()),
         Provider::Baseten => {
             let environment = target.environment_name.as_deref().unwrap_or("production");
             Ok(settings.baseten_url.replace("{model_id}", model_id).replace("{environment}", environment))
         }
-        Provider::Anthropic | Provider::Vertex => {
-            Err(Error::Unsupported { provider: target.provider.name() })
+        Provider::Vertex => Err(Error::Unsupported { provider: target.provider.name() }),
+    }
+}
+
+/// The paths of what a provider serves, below the root of its API: ours, without our `/v1`.
+fn paths(provider: Provider, root: &str) -> Result<Vec<(Operation, Uri)>, Error> {
+    let path = |operation: Operation| {
+        let below = operation.path().strip_prefix("/v1").unwrap_or_default();
+        let path = Uri::try_from(format!("{root}{below}"));
+        path.map(|path| (operation, path))
+            .map_err(|_| UpstreamFailure::Garbage("the endpoint's URL is no URL").into())
+    };
+    Operation::ALL.into_iter().filter(|operation| serves(provider, *operation)).map(path).collect()
+}
+
+/// Whether a provider's servers speak the dialect of an operation. Nothing is translated.
+fn serves(provider: Provider, operation: Operation) -> bool {
+    match (provider, operation.dialect()) {
+        (Provider::OpenAiCompatible, _) | (Provider::Anthropic, Dialect::Anthropic) => true,
+        (Provider::OpenAi | Provider::Baseten | Provider::BasetenModelApi, dialect) => {
+            dialect == Dialect::OpenAi
         }
+        (Provider::Anthropic, Dialect::OpenAi) | (Provider::Vertex, _) => false,
     }
 }
 
@@ -145,13 +190,17 @@ pub(crate) fn credential(
     value.map(Some).ok_or(missing.into())
 }
 
-fn authorization(provider: Provider, secret: &SecretValue) -> Result<HeaderValue, Error> {
-    let scheme = match provider {
-        Provider::Baseten | Provider::BasetenModelApi => "Api-Key",
-        Provider::Anthropic | Provider::OpenAi | Provider::OpenAiCompatible | Provider::Vertex => "Bearer",
+fn authorization(provider: Provider, secret: &SecretValue) -> Result<(HeaderName, HeaderValue), Error> {
+    let secret = secret.expose();
+    let (name, value) = match provider {
+        Provider::Baseten | Provider::BasetenModelApi => (header::AUTHORIZATION, format!("Api-Key {secret}")),
+        Provider::Anthropic => (HeaderName::from_static("x-api-key"), secret.to_owned()),
+        Provider::OpenAi | Provider::OpenAiCompatible | Provider::Vertex => {
+            (header::AUTHORIZATION, format!("Bearer {secret}"))
+        }
     };
     let unsendable = |_| UpstreamFailure::Credentials("the secret has characters that no header can carry");
-    let mut value = HeaderValue::try_from(format!("{scheme} {}", secret.expose())).map_err(unsendable)?;
+    let mut value = HeaderValue::try_from(value).map_err(unsendable)?;
     value.set_sensitive(true);
-    Ok(value)
+    Ok((name, value))
 }

@@ -18,12 +18,12 @@ use bytes::Bytes;
 use domain::{Clock, Now};
 use http::{Request, Response};
 use http_body::Body as _;
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 
 pub use self::dial::{DialError, Dialer, dial};
 use self::pool::Pool;
+use crate::outgoing::Outgoing;
 
 /// How long a pooled connection may take to become ready for its next request; a healthy one is at once.
 const READY_MAX: Duration = Duration::from_millis(100);
@@ -51,7 +51,7 @@ pub enum Trust {
 }
 
 /// A connection ready for one request.
-type Connection = SendRequest<Full<Bytes>>;
+type Connection = SendRequest<Outgoing>;
 
 /// Why a request got no answer.
 #[derive(Debug)]
@@ -83,7 +83,7 @@ impl Upstream {
     pub(crate) async fn send(
         &self,
         origin: &Origin,
-        request: Request<Full<Bytes>>,
+        request: Request<Outgoing>,
     ) -> Result<Response<UpstreamBody>, SendError> {
         let mut request = request;
         while let Some(mut connection) = self.pool.take(origin, self.clock.now()) {

@@ -19,4 +19,4 @@ mod gateway;
 pub use client::{Reply, Request, Streaming};
 pub use clock::ManualClock;
 pub use gateway::{Customer, Gateway, OPERATOR_KEY};
-pub use modelsim::{End, ModelServer, Script};
+pub use modelsim::{Act, End, ModelServer, Script, UsageReport};

@@ -1,64 +1,116 @@
-//! Reads one object that a model server sent: a whole answer, or a chunk of a streamed one. They differ only in
-//! `message` and `delta`.
+//! Reads one object that a model server sent: a whole answer, or an event of a streamed one.
+//!
+//! Guarantees: reads any JSON object, whatever it holds; keeps nothing of its text.
+//! Begins at [`read_whole_answer`] and [`read_event`]; there is one file for each dialect's answers.
+
+mod completions;
+mod messages;
+mod responses;
 
 use std::ops::Range;
 
-use domain::Usage;
+use domain::{Usage, UsageSource};
 use serde_json::value::RawValue;
 
 use crate::members::{members, span};
-use crate::text::Tally;
-use crate::usage::read_usage;
+use crate::operation::Operation;
+use crate::text::{Shape, Tally};
+use crate::usage::{Counts, Names};
 
 /// What an object says.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Answer {
     /// Where `model` stands, if it is a string other than the slug.
     pub(crate) foreign_model: Option<Range<usize>>,
     pub(crate) usage: Report,
     /// Bytes of text in it that the model wrote.
     pub(crate) text_bytes: usize,
-    /// It tells usage and nothing else: the last chunk of a stream, with an empty list of choices.
-    pub(crate) only_usage: bool,
-    /// It is an error.
-    pub(crate) failed: bool,
+    pub(crate) role: Role,
 }
 
 /// What an object says about usage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Report {
     /// Nothing, or null, as chunks before the last one do.
+    #[default]
     Silent,
     /// Something: `None` if it cannot be believed.
     Told(Option<Usage>),
+    /// A part of it, to be put together with what was told before.
+    Counted(Counts),
 }
 
-/// Reads an object; `None` if the text is none. `slug` is quoted.
-pub(crate) fn read_answer(json: &str, slug: &str) -> Option<Answer> {
-    let [model, usage, choices, error] = members(json, ["model", "usage", "choices", "error"]).ok()?.values;
-    let told = usage.filter(|usage| usage.get() != "null");
-    let failed = error.is_some_and(|error| error.get() != "null");
-    let mut tally = Tally::default();
-    if let Some(choices) = choices {
-        tally.add_choices(choices);
+/// What part an object plays in a stream.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// One of many.
+    #[default]
+    Piece,
+    /// It tells usage and nothing else: the last chunk of a chat, with an empty list of choices.
+    UsageAlone,
+    /// Nothing comes after it.
+    Last,
+    /// It is an error.
+    Error,
+    /// It is an error, and nothing comes after it.
+    LastError,
+}
+
+/// Reads a whole answer; `None` if the text is no JSON object. `slug` is quoted.
+pub(crate) fn read_whole_answer(operation: Operation, json: &str, slug: &str) -> Option<Answer> {
+    match operation {
+        Operation::ChatCompletions | Operation::Completions => completions::read(json, slug),
+        Operation::Embeddings => read_silent(json, slug, |usage| Report::of(usage, &Names::EMBEDDINGS)),
+        Operation::Responses => responses::read(json, slug),
+        Operation::Messages => messages::read(json, slug),
+        Operation::CountTokens => {
+            let counted = Usage { input: 0, output: 0, cached: 0, source: UsageSource::Reported };
+            read_silent(json, slug, |_| Report::Told(Some(counted)))
+        }
     }
-    Some(Answer {
-        foreign_model: model.filter(|model| is_foreign(model, slug)).map(|model| span(json, model)),
-        usage: told.map_or(Report::Silent, |usage| Report::Told(read_usage(usage))),
-        text_bytes: tally.bytes,
-        only_usage: told.is_some_and(is_object) && choices.is_some_and(is_empty_list) && !failed,
-        failed,
-    })
 }
 
-fn is_foreign(model: &RawValue, slug: &str) -> bool {
-    model.get().starts_with('"') && model.get() != slug
+/// Reads the data of an event; `None` if it is no JSON object. `slug` is quoted.
+///
+/// Embeddings and counts never come as streams. If one does, its events are read as whole answers, for their model.
+pub(crate) fn read_event(operation: Operation, json: &str, slug: &str) -> Option<Answer> {
+    match operation {
+        Operation::Responses => responses::read_event(json, slug),
+        Operation::Messages => messages::read_event(json, slug),
+        Operation::ChatCompletions
+        | Operation::Completions
+        | Operation::Embeddings
+        | Operation::CountTokens => read_whole_answer(operation, json, slug),
+    }
 }
 
-fn is_object(json: &RawValue) -> bool {
-    json.get().starts_with('{')
+impl Report {
+    fn of(usage: Option<&RawValue>, names: &Names) -> Self {
+        usage.map_or(Self::Silent, |usage| Self::Told(crate::usage::read_usage(usage, names)))
+    }
 }
 
-fn is_empty_list(json: &RawValue) -> bool {
-    json.get().strip_prefix('[').is_some_and(|rest| rest.trim_start().starts_with(']'))
+/// Reads an answer in which the model wrote nothing.
+fn read_silent(json: &str, slug: &str, report: impl Fn(Option<&RawValue>) -> Report) -> Option<Answer> {
+    let [model, usage] = members(json, ["model", "usage"]).ok()?.values;
+    let usage = report(usage.filter(is_told));
+    Some(Answer { foreign_model: foreign(json, model, slug), usage, ..Answer::default() })
+}
+
+/// Where a model stands that is a string other than the slug.
+fn foreign(json: &str, model: Option<&RawValue>, slug: &str) -> Option<Range<usize>> {
+    model.filter(|model| model.get().starts_with('"') && model.get() != slug).map(|model| span(json, model))
+}
+
+fn is_told(json: &&RawValue) -> bool {
+    json.get() != "null"
+}
+
+/// Bytes of text in a value of this shape.
+fn text_bytes(json: Option<&RawValue>, shape: Shape) -> usize {
+    let mut tally = Tally::default();
+    if let Some(json) = json {
+        tally.add(json, shape);
+    }
+    tally.bytes
 }

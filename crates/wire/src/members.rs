@@ -1,12 +1,13 @@
-//! Reads the named members of one JSON object and skips the rest.
+//! Reads the named members of one JSON object and skips the rest; or one list, element by element.
 //!
 //! Values stay raw text of the document they were read from, so each knows its place there ([`span`]).
 //! Names are compared after their escapes are undone: `"mod\u0065l"` is `model`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// The members of one object that were asked for.
@@ -29,6 +30,23 @@ pub(crate) fn members<'a, const N: usize>(
     let members = document.deserialize_map(Object(names))?;
     document.end()?;
     Ok(members)
+}
+
+/// Hands over each element of a document that is one list. Fails where it is none; what came before is handed over.
+pub(crate) fn elements<'a>(
+    json: &'a RawValue,
+    each: impl FnMut(&'a RawValue),
+) -> Result<(), serde_json::Error> {
+    serde_json::Deserializer::from_str(json.get()).deserialize_seq(List(each))
+}
+
+/// A string's content, escapes undone; copied only if there are any. `None` if the value is no string.
+pub(crate) fn string(json: &RawValue) -> Option<Cow<'_, str>> {
+    let plain = json.get().strip_prefix('"')?.strip_suffix('"')?;
+    if plain.contains('\\') {
+        return serde_json::from_str(json.get()).ok().map(Cow::Owned);
+    }
+    Some(Cow::Borrowed(plain))
 }
 
 /// Where a raw value stands in the document it was read from.
@@ -64,6 +82,23 @@ impl<'a, const N: usize> Visitor<'a> for Object<N> {
     }
 }
 
+struct List<F>(F);
+
+impl<'a, F: FnMut(&'a RawValue)> Visitor<'a> for List<F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON list")
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(mut self, mut list: A) -> Result<(), A::Error> {
+        while let Some(element) = list.next_element()? {
+            (self.0)(element);
+        }
+        Ok(())
+    }
+}
+
 /// Which of the names a key is.
 struct Name<'n, const N: usize>(&'n [&'static str; N]);
 
@@ -89,7 +124,31 @@ impl<const N: usize> Visitor<'_> for Name<'_, N> {
 
 #[cfg(test)]
 mod tests {
-    use super::{members, span};
+    use serde_json::value::RawValue;
+
+    use super::{elements, members, span, string};
+
+    fn raw(json: &str) -> Box<RawValue> {
+        RawValue::from_string(json.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn the_elements_of_a_list_come_in_order() {
+        let list = raw(r#"[1, "two",[3] ]"#);
+        let mut found = Vec::new();
+        elements(&list, |element| found.push(element.get())).unwrap();
+        assert_eq!(found, ["1", "\"two\"", "[3]"]);
+        assert!(elements(&raw("{}"), |_| ()).is_err());
+    }
+
+    #[test]
+    fn a_string_is_read_without_its_escapes() {
+        assert_eq!(string(&raw(r#""a b""#)).unwrap(), "a b");
+        assert_eq!(string(&raw(r#""\u0061\"""#)).unwrap(), "a\"");
+        for none in ["1", "null", r#""\ud800""#, "[\"a\"]"] {
+            assert_eq!(string(&raw(none)), None, "{none}");
+        }
+    }
 
     #[test]
     fn named_members_are_found_and_others_are_skipped() {

@@ -27,6 +27,31 @@ pub(crate) fn splice(document: &[u8], mut edits: Vec<Edit<'_>>) -> Bytes {
     Bytes::from(copy)
 }
 
+/// The longest document that is copied to be edited, in bytes. Below it one piece is cheaper to send than several.
+pub(crate) const ONE_PIECE_MAX: usize = 64 * 1024;
+
+/// The document with the edits made, in pieces: one up to [`ONE_PIECE_MAX`], else what stands between the edits as
+/// slices of the document, uncopied. No piece is empty. Edits lie as in [`splice`].
+pub(crate) fn splice_pieces(document: &Bytes, mut edits: Vec<Edit<'_>>) -> Vec<Bytes> {
+    if edits.is_empty() {
+        return vec![document.clone()];
+    }
+    if document.len() <= ONE_PIECE_MAX {
+        return vec![splice(document, edits)];
+    }
+    edits.sort_by_key(|edit| edit.at.start);
+    let mut pieces = Vec::with_capacity(2 * edits.len() + 1);
+    let mut kept = 0;
+    for Edit { at, with } in edits {
+        pieces.push(document.slice(kept..at.start));
+        pieces.push(Bytes::from(with.into_owned()));
+        kept = at.end;
+    }
+    pieces.push(document.slice(kept..));
+    pieces.retain(|piece| !piece.is_empty());
+    pieces
+}
+
 /// A string as JSON text, quotes included.
 pub(crate) fn quoted(string: &str) -> String {
     serde_json::to_string(string).expect("a string can always be written as JSON")
@@ -34,7 +59,38 @@ pub(crate) fn quoted(string: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Edit, quoted, splice};
+    use bytes::Bytes;
+
+    use super::{Edit, ONE_PIECE_MAX, quoted, splice, splice_pieces};
+
+    fn edits() -> Vec<Edit<'static>> {
+        vec![Edit { at: 4..5, with: "E".into() }, Edit { at: 0..1, with: "A".into() }]
+    }
+
+    #[test]
+    fn a_short_document_stays_in_one_piece() {
+        let document = Bytes::from("abcdef".to_owned() + &"x".repeat(ONE_PIECE_MAX - 6));
+        let pieces = splice_pieces(&document, edits());
+        assert_eq!(pieces.len(), 1);
+        assert_eq!(pieces[0], splice(&document, edits()));
+    }
+
+    #[test]
+    fn what_stands_between_the_edits_of_a_long_document_is_not_copied() {
+        let document = Bytes::from("abcdef".to_owned() + &"x".repeat(ONE_PIECE_MAX));
+        let pieces = splice_pieces(&document, edits());
+        assert_eq!(pieces[..3], ["A", "bcd", "E"].map(Bytes::from));
+        assert_eq!(pieces[1].as_ptr(), document[1..].as_ptr());
+        assert_eq!(pieces[3].as_ptr(), document[5..].as_ptr());
+        assert_eq!(pieces.concat(), splice(&document, edits()));
+    }
+
+    #[test]
+    fn a_document_without_edits_is_one_piece_however_long() {
+        let document = Bytes::from(vec![b'x'; ONE_PIECE_MAX + 1]);
+        let pieces = splice_pieces(&document, Vec::new());
+        assert_eq!((pieces.len(), pieces[0].as_ptr()), (1, document.as_ptr()));
+    }
 
     #[test]
     fn edits_are_made_wherever_they_stand_in_the_list() {

@@ -4,7 +4,9 @@
 //! becomes the slug; the chunk that tells only usage is withheld from a caller who did not ask for it; nothing else
 //! changes, and where nothing changes nothing is copied.
 //!
-//! Begins at [`ChatStream::feed`].
+//! Begins at [`AnswerStream::feed`].
+
+mod out;
 
 use std::fmt;
 use std::ops::Range;
@@ -12,9 +14,12 @@ use std::ops::Range;
 use bytes::Bytes;
 use domain::Usage;
 
-use crate::answer::{Answer, Report, read_answer};
+use self::out::Out;
+use crate::answer::{Answer, Report, Role, read_event};
+use crate::operation::Operation;
 use crate::splice::quoted;
 use crate::sse::{Splitter, Unit, data};
+use crate::usage::Counts;
 
 /// The longest event that is held until its end has come, in bytes.
 pub const EVENT_LEN_MAX: usize = 4 * 1024 * 1024;
@@ -33,7 +38,8 @@ pub enum UsageChunk {
 pub struct EventTooLong;
 
 /// One streamed answer on its way through.
-pub struct ChatStream {
+pub struct AnswerStream {
+    operation: Operation,
     /// Quoted, as it stands in JSON.
     slug: String,
     usage_chunk: UsageChunk,
@@ -43,6 +49,8 @@ pub struct ChatStream {
     /// What became of the last unit: a line feed that comes late goes with it.
     last: Fate,
     usage: Option<Usage>,
+    /// What is told of the usage where it is told bit by bit.
+    counts: Counts,
     text_bytes: usize,
     done: bool,
     failed: bool,
@@ -57,17 +65,19 @@ enum Fate {
     Withhold,
 }
 
-impl ChatStream {
-    /// A stream that is to be seen as this slug's.
+impl AnswerStream {
+    /// A stream that is to be seen as this slug's. `usage_chunk` matters to chat and completions alone.
     #[must_use]
-    pub fn new(slug: &str, usage_chunk: UsageChunk) -> Self {
+    pub fn new(operation: Operation, slug: &str, usage_chunk: UsageChunk) -> Self {
         Self {
+            operation,
             slug: quoted(slug),
             usage_chunk,
             splitter: Splitter::default(),
             pending: Vec::new(),
             last: Fate::Forward,
             usage: None,
+            counts: Counts::default(),
             text_bytes: 0,
             done: false,
             failed: false,
@@ -76,7 +86,7 @@ impl ChatStream {
 
     /// Takes in what came from upstream and returns what may go on: whole events, or nothing.
     pub fn feed(&mut self, piece: &Bytes) -> Result<Bytes, EventTooLong> {
-        let mut out = Out { piece, kept: 0..0, copied: Vec::new() };
+        let mut out = Out::new(piece);
         let mut start = 0;
         while let Some((len, unit)) = self.splitter.next(&piece[start..]) {
             let here = start..start + len;
@@ -107,26 +117,35 @@ impl ChatStream {
         let Some(message) = self.message(&event) else { return Bytes::new() };
         let fate = self.take_in(message);
         let piece = Bytes::new();
-        let mut out = Out { piece: &piece, kept: 0..0, copied: Vec::new() };
+        let mut out = Out::new(&piece);
         out.put_copy(&event, &fate, &self.slug);
         if !matches!(fate, Fate::Withhold) {
             // After a CR, the first LF belongs to it.
             let missing = if event.ends_with(b"\n") { "\n" } else { "\n\n" };
-            out.copied.extend_from_slice(missing.as_bytes());
+            out.put_bytes(missing.as_bytes());
         }
         out.finish()
     }
 
-    /// Whether `[DONE]` has come.
+    /// Whether the event has come that ends a stream of this operation: `[DONE]`, `response.completed` and its like,
+    /// `message_stop`.
     #[must_use]
     pub fn done(&self) -> bool {
         self.done
     }
 
-    /// The last usage that the stream told; `None` if it told none, or none that can be believed.
+    /// The last usage that the stream told; `None` if it told none, or none that can be believed. A stream of
+    /// messages tells its input first: until it has told its output too, there is only [`Self::reported_input`].
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {
         self.usage
+    }
+
+    /// Prompt tokens that the stream told, and how many of them were cached: for a stream that broke off before it
+    /// told its output, which has to be guessed then.
+    #[must_use]
+    pub fn reported_input(&self) -> Option<(u64, u64)> {
+        self.usage.map(|usage| (usage.input, usage.cached)).or_else(|| self.counts.input())
     }
 
     /// Tokens of everything the model wrote so far, estimated.
@@ -158,50 +177,54 @@ impl ChatStream {
     }
 
     /// What an event says, if we understand it. Where it says it: in the event.
-    fn message(&self, event: &[u8]) -> Option<Message> {
+    fn message(&self, event: &[u8]) -> Option<Answer> {
         let data = data(event)?;
         let text = std::str::from_utf8(&data.bytes).ok()?;
-        if text.trim() == "[DONE]" {
-            return Some(Message::Done);
+        if text.trim() == "[DONE]" && self.ends_in_a_word() {
+            return Some(Answer { role: Role::Last, ..Answer::default() });
         }
-        let mut answer = read_answer(text, &self.slug)?;
+        let mut answer = read_event(self.operation, text, &self.slug)?;
         answer.foreign_model =
             answer.foreign_model.map(|model| data.offset + model.start..data.offset + model.end);
-        Some(Message::Chunk(answer))
+        Some(answer)
     }
 
-    fn take_in(&mut self, message: Message) -> Fate {
-        let answer = match message {
-            Message::Done => {
-                self.done = true;
-                return Fate::Forward;
-            }
-            Message::Chunk(answer) => answer,
-        };
-        self.failed |= answer.failed;
+    /// Whether the stream ends in `[DONE]`, not in an event of its own.
+    fn ends_in_a_word(&self) -> bool {
+        !matches!(self.operation, Operation::Responses | Operation::Messages)
+    }
+
+    fn take_in(&mut self, answer: Answer) -> Fate {
         self.text_bytes += answer.text_bytes;
-        if let Report::Told(usage) = answer.usage {
-            self.usage = usage;
+        self.take_in_usage(answer.usage);
+        match answer.role {
+            Role::Piece => {}
+            Role::UsageAlone if self.usage_chunk == UsageChunk::Withhold => return Fate::Withhold,
+            Role::UsageAlone => {}
+            Role::Last => self.done = true,
+            Role::Error => self.failed = true,
+            Role::LastError => (self.done, self.failed) = (true, true),
         }
-        match (self.usage_chunk, answer.foreign_model) {
-            (UsageChunk::Withhold, _) if answer.only_usage => Fate::Withhold,
-            (_, Some(model)) => Fate::Rename(model),
-            (_, None) => Fate::Forward,
+        answer.foreign_model.map_or(Fate::Forward, Fate::Rename)
+    }
+
+    fn take_in_usage(&mut self, report: Report) {
+        match report {
+            Report::Silent => {}
+            Report::Told(usage) => self.usage = usage,
+            Report::Counted(counts) => {
+                self.counts.update(&counts);
+                self.usage = self.counts.usage();
+            }
         }
     }
-}
-
-/// An event that we understand.
-#[derive(Debug)]
-enum Message {
-    Done,
-    Chunk(Answer),
 }
 
 /// Shows nothing of the answer.
-impl fmt::Debug for ChatStream {
+impl fmt::Debug for AnswerStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ChatStream")
+        f.debug_struct("AnswerStream")
+            .field("operation", &self.operation)
             .field("slug", &self.slug)
             .field("usage", &self.usage)
             .field("done", &self.done)
@@ -217,60 +240,6 @@ impl fmt::Display for EventTooLong {
 }
 
 impl std::error::Error for EventTooLong {}
-
-/// What goes on of one piece. A run of units that go on as they are stays a part of the piece, uncopied, until
-/// something else comes before or after it.
-struct Out<'p> {
-    piece: &'p Bytes,
-    /// The run that is not copied yet; it comes after `copied`.
-    kept: Range<usize>,
-    copied: Vec<u8>,
-}
-
-impl Out<'_> {
-    /// Adds a unit that stands in the piece.
-    fn put(&mut self, unit: Range<usize>, fate: &Fate, slug: &str) {
-        match fate {
-            Fate::Withhold => {}
-            Fate::Forward if self.kept.end == unit.start => self.kept.end = unit.end,
-            Fate::Forward => {
-                self.copy_kept();
-                self.kept = unit;
-            }
-            Fate::Rename(_) => {
-                let piece = self.piece;
-                self.put_copy(&piece[unit], fate, slug);
-            }
-        }
-    }
-
-    /// Adds a unit that does not.
-    fn put_copy(&mut self, unit: &[u8], fate: &Fate, slug: &str) {
-        self.copy_kept();
-        match fate {
-            Fate::Withhold => {}
-            Fate::Forward => self.copied.extend_from_slice(unit),
-            Fate::Rename(model) => {
-                self.copied.extend_from_slice(&unit[..model.start]);
-                self.copied.extend_from_slice(slug.as_bytes());
-                self.copied.extend_from_slice(&unit[model.end..]);
-            }
-        }
-    }
-
-    fn copy_kept(&mut self) {
-        self.copied.extend_from_slice(&self.piece[self.kept.clone()]);
-        self.kept = self.kept.end..self.kept.end;
-    }
-
-    fn finish(mut self) -> Bytes {
-        if self.copied.is_empty() {
-            return self.piece.slice(self.kept);
-        }
-        self.copy_kept();
-        self.copied.into()
-    }
-}
 
 #[cfg(test)]
 mod tests;

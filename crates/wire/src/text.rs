@@ -1,14 +1,25 @@
-//! Counts what the texts of a chat are worth, in prompts and in answers.
+//! Counts what texts are worth, in prompts and in answers of every dialect.
 //!
-//! One walk over the raw JSON: [`Shape`] says what is expected where, and what the value there counts. Whatever
+//! One walk over the raw JSON: a [`Shape`] says what is expected where, and what the value there counts. Whatever
 //! has another shape counts nothing, and the model server will have its say about it. Only what cannot be walked
 //! at all is counted by its whole length, so that odd JSON is never a way around the meter.
+//!
+//! Begins at [`Tally::add`].
+
+mod escapes;
+mod shape;
 
 use std::fmt;
 
-use memchr::memchr;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+
+pub(crate) use self::shape::{Listed, Shape};
+use crate::members::{members, string};
+
+/// How many lists of parts may stand in one another. Each is read once more than the one around it, so the bound
+/// keeps reading linear. The deepest that any dialect knows is a document in a tool's result in a message.
+const NESTED_MAX: usize = 4;
 
 /// What was counted.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -24,103 +35,81 @@ impl Tally {
         tokens::text(self.bytes).saturating_add(self.fixed)
     }
 
-    /// Counts `messages` of a request.
-    pub(crate) fn add_messages(&mut self, messages: &RawValue) {
-        self.walk(messages, Shape::Messages);
+    /// Counts a value of this shape.
+    pub(crate) fn add(&mut self, json: &RawValue, shape: Shape) {
+        self.walk(json, shape, 0);
     }
 
-    /// Counts `choices` of an answer or of a chunk of one.
-    pub(crate) fn add_choices(&mut self, choices: &RawValue) {
-        self.walk(choices, Shape::Choices);
-    }
-
-    /// Counts JSON that the model is shown as it is: tools and schemas.
-    pub(crate) fn add_raw(&mut self, json: &RawValue) {
-        if json.get() != "null" {
-            self.bytes += json.get().len();
-        }
-    }
-
-    fn walk(&mut self, json: &RawValue, shape: Shape) {
+    fn walk(&mut self, json: &RawValue, shape: Shape, nested: usize) {
         let mut document = serde_json::Deserializer::from_str(json.get());
-        if (Walk { tally: self, shape }).deserialize(&mut document).is_err() {
+        if (Walk { tally: self, shape, nested }).deserialize(&mut document).is_err() {
             self.bytes += json.get().len();
         }
     }
 
-    /// A text, or a list of parts.
-    fn add_content(&mut self, content: &RawValue) {
-        let json = content.get();
-        if let Some(string) = json.strip_prefix('"') {
-            self.bytes += unescaped_len(string.strip_suffix('"').unwrap_or(string));
-        } else if json.starts_with('[') {
-            self.walk(content, Shape::Parts);
+    /// A text, or a list of parts, or where the dialect knows that, one part.
+    fn add_content(&mut self, json: &RawValue, listed: Listed, nested: usize) {
+        let shape = match json.get().as_bytes() {
+            [b'"', text @ ..] => {
+                self.bytes += escapes::unescaped_len(text.strip_suffix(b"\"").unwrap_or(text));
+                return;
+            }
+            [b'[', ..] => Some(listed.list()),
+            [b'{', ..] => listed.single(),
+            _ => None,
+        };
+        match shape {
+            Some(_) if nested == NESTED_MAX => self.bytes += json.get().len(),
+            Some(shape) => self.walk(json, shape, nested + 1),
+            None => {}
+        }
+    }
+
+    /// JSON that the model reads or writes as it is: schemas, arguments.
+    fn add_raw(&mut self, json: &RawValue) {
+        match json.get() {
+            "null" => {}
+            string if string.starts_with('"') => self.add_content(json, Listed::Parts, 0),
+            other => self.bytes += other.len(),
+        }
+    }
+
+    /// What a part is by its type, and where it has a source, by that.
+    fn add_media(&mut self, media: &Media<'_>, nested: usize) {
+        let kind = media.kind.and_then(string);
+        let kind = kind.as_deref().unwrap_or_default();
+        let Some(source) = media.source else {
+            self.fixed += shape::media_tokens(kind);
+            return;
+        };
+        let Ok(object) = members(source.get(), ["type", "data", "content"]) else {
+            self.add_content(source, Listed::Blocks, nested);
+            return;
+        };
+        let [source_kind, data, content] = object.values;
+        match (source_kind.and_then(string).as_deref(), data, content) {
+            (Some("text"), Some(text), _) | (Some("content"), _, Some(text)) => {
+                self.add_content(text, Listed::Blocks, nested);
+            }
+            _ if kind == "image" => self.fixed += tokens::IMAGE,
+            _ => self.fixed += tokens::FILE,
         }
     }
 }
 
-/// What a value is expected to be.
-#[derive(Debug, Clone, Copy)]
-enum Shape {
-    Messages,
-    Message,
-    Parts,
-    Part,
-    ToolCalls,
-    ToolCall,
-    Function,
-    Choices,
-    Choice,
-    /// Counts as text; a list counts as parts.
-    Content,
-    /// Counts this many tokens, whatever it holds.
-    Fixed(u64),
-    /// Counts nothing.
-    Nothing,
-}
-
-impl Shape {
-    /// What each element of a list is.
-    fn element(self) -> Self {
-        match self {
-            Self::Messages => Self::Message,
-            Self::Parts => Self::Part,
-            Self::ToolCalls => Self::ToolCall,
-            Self::Choices => Self::Choice,
-            Self::Message
-            | Self::Part
-            | Self::ToolCall
-            | Self::Function
-            | Self::Choice
-            | Self::Content
-            | Self::Fixed(_)
-            | Self::Nothing => Self::Nothing,
-        }
-    }
-
-    /// What the member of an object is.
-    fn member(self, name: &str) -> Self {
-        match (self, name) {
-            (Self::Message, "content" | "refusal" | "name" | "reasoning_content" | "reasoning")
-            | (Self::Part, "text" | "refusal")
-            | (Self::Function, "name" | "arguments" | "input")
-            | (Self::Choice, "text") => Self::Content,
-            (Self::Message, "tool_calls") => Self::ToolCalls,
-            (Self::Message, "function_call") | (Self::ToolCall, "function" | "custom") => Self::Function,
-            (Self::Choice, "message" | "delta") => Self::Message,
-            (Self::Part, "image_url" | "input_image" | "image") => Self::Fixed(tokens::IMAGE),
-            (Self::Part, "input_audio" | "audio_url") => Self::Fixed(tokens::AUDIO),
-            (Self::Part, "video_url") => Self::Fixed(tokens::VIDEO),
-            (Self::Part, "file") => Self::Fixed(tokens::FILE),
-            _ => Self::Nothing,
-        }
-    }
+/// What says of a part that it is no text.
+#[derive(Default)]
+struct Media<'a> {
+    kind: Option<&'a RawValue>,
+    source: Option<&'a RawValue>,
 }
 
 /// Walks one value. Takes any shape, so that nothing unknown can fail it.
 struct Walk<'t> {
     tally: &'t mut Tally,
     shape: Shape,
+    /// How many lists of parts the value stands in.
+    nested: usize,
 }
 
 impl<'a> DeserializeSeed<'a> for Walk<'_> {
@@ -128,25 +117,24 @@ impl<'a> DeserializeSeed<'a> for Walk<'_> {
 
     fn deserialize<D: Deserializer<'a>>(self, value: D) -> Result<(), D::Error> {
         match self.shape {
-            Shape::Nothing => value.deserialize_ignored_any(IgnoredAny).map(drop),
-            Shape::Fixed(tokens) => {
-                self.tally.fixed += tokens;
+            Shape::Nothing | Shape::Kind | Shape::Source => {
                 value.deserialize_ignored_any(IgnoredAny).map(drop)
             }
-            Shape::Content => {
-                // Raw, because a text may hold half a surrogate pair, which no Rust string can.
-                self.tally.add_content(serde::Deserialize::deserialize(value)?);
+            Shape::Fixed(tokens) => {
+                let something = Option::<IgnoredAny>::deserialize(value)?;
+                self.tally.fixed += something.map_or(0, |_| tokens);
                 Ok(())
             }
-            Shape::Messages
-            | Shape::Message
-            | Shape::Parts
-            | Shape::Part
-            | Shape::ToolCalls
-            | Shape::ToolCall
-            | Shape::Function
-            | Shape::Choices
-            | Shape::Choice => value.deserialize_any(self),
+            // Raw, because a text may hold half a surrogate pair, which no Rust string can.
+            Shape::Content(listed) => {
+                self.tally.add_content(Deserialize::deserialize(value)?, listed, self.nested);
+                Ok(())
+            }
+            Shape::Raw => {
+                self.tally.add_raw(Deserialize::deserialize(value)?);
+                Ok(())
+            }
+            Shape::List(_) | Shape::Object(_) => value.deserialize_any(self),
         }
     }
 }
@@ -159,18 +147,27 @@ impl<'a> Visitor<'a> for Walk<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'a>>(self, mut list: A) -> Result<(), A::Error> {
-        let shape = self.shape.element();
-        let overhead = if matches!(shape, Shape::Message) { tokens::MESSAGE_OVERHEAD } else { 0 };
-        while list.next_element_seed(Walk { tally: &mut *self.tally, shape })?.is_some() {
+        let (shape, overhead) = self.shape.element();
+        let nested = self.nested;
+        while list.next_element_seed(Walk { tally: &mut *self.tally, shape, nested })?.is_some() {
             self.tally.fixed += overhead;
         }
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'a>>(self, mut object: A) -> Result<(), A::Error> {
+        let mut media = Media::default();
+        let nested = self.nested;
         while let Some(shape) = object.next_key_seed(Member(self.shape))? {
-            object.next_value_seed(Walk { tally: &mut *self.tally, shape })?;
+            if matches!(shape, Shape::Kind) {
+                media.kind = Some(object.next_value()?);
+            } else if matches!(shape, Shape::Source) {
+                media.source = Some(object.next_value()?);
+            } else {
+                object.next_value_seed(Walk { tally: &mut *self.tally, shape, nested })?;
+            }
         }
+        self.tally.add_media(&media, nested);
         Ok(())
     }
 
@@ -219,31 +216,6 @@ impl Visitor<'_> for Member {
 
     fn visit_str<E>(self, key: &str) -> Result<Shape, E> {
         Ok(self.0.member(key))
-    }
-}
-
-/// Bytes of a JSON string's content in UTF-8, escapes undone.
-fn unescaped_len(string: &str) -> usize {
-    let mut len = string.len();
-    let mut rest = string.as_bytes();
-    while let Some(found) = memchr(b'\\', rest) {
-        let (written, bytes) = match rest.get(found + 1) {
-            Some(b'u') => (6, escaped_char_len(rest.get(found + 2..found + 6).unwrap_or_default())),
-            _ => (2, 1),
-        };
-        len = len.saturating_sub(written - bytes);
-        rest = rest.get(found + written..).unwrap_or_default();
-    }
-    len
-}
-
-/// Bytes in UTF-8 of the character with these four hexadecimal digits. Each half of a pair counts half of its four.
-fn escaped_char_len(digits: &[u8]) -> usize {
-    let code = std::str::from_utf8(digits).ok().and_then(|digits| u32::from_str_radix(digits, 16).ok());
-    match code {
-        Some(..0x80) => 1,
-        Some(..0x800 | 0xD800..0xE000) => 2,
-        _ => 3,
     }
 }
 

@@ -1,13 +1,15 @@
 //! An answer that comes in one piece.
 
+use std::fmt;
+
 use bytes::Bytes;
 use domain::Usage;
 
-use crate::answer::{Report, read_answer};
+use crate::answer::{Report, read_whole_answer};
+use crate::operation::Operation;
 use crate::splice::{Edit, quoted, splice};
 
 /// A whole answer, ready to be passed on.
-#[derive(Debug)]
 pub struct WholeAnswer {
     /// What the caller gets: `model` is the slug, everything else as it came.
     pub body: Bytes,
@@ -18,17 +20,19 @@ pub struct WholeAnswer {
 }
 
 /// Reads a whole answer. Never fails: a body that is no JSON object passes unchanged, tells no usage, and is guessed
-/// by its length.
+/// by its length where the model writes at all.
 #[must_use]
-pub fn read_whole(body: Bytes, slug: &str) -> WholeAnswer {
+pub fn read_whole(operation: Operation, body: Bytes, slug: &str) -> WholeAnswer {
     let slug = quoted(slug);
-    let answer = std::str::from_utf8(&body).ok().and_then(|json| read_answer(json, &slug));
+    let answer = std::str::from_utf8(&body).ok().and_then(|json| read_whole_answer(operation, json, &slug));
     let Some(answer) = answer else {
-        return WholeAnswer { output_guess: tokens::text(body.len()), usage: None, body };
+        let output_guess = if writes(operation) { tokens::text(body.len()) } else { 0 };
+        return WholeAnswer { output_guess, usage: None, body };
     };
     let usage = match answer.usage {
         Report::Silent => None,
         Report::Told(usage) => usage,
+        Report::Counted(counts) => counts.usage(),
     };
     let body = match answer.foreign_model {
         None => body,
@@ -37,37 +41,61 @@ pub fn read_whole(body: Bytes, slug: &str) -> WholeAnswer {
     WholeAnswer { body, usage, output_guess: tokens::text(answer.text_bytes) }
 }
 
+fn writes(operation: Operation) -> bool {
+    match operation {
+        Operation::ChatCompletions | Operation::Completions | Operation::Responses | Operation::Messages => {
+            true
+        }
+        Operation::Embeddings | Operation::CountTokens => false,
+    }
+}
+
+/// Shows nothing of the answer.
+impl fmt::Debug for WholeAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WholeAnswer")
+            .field("usage", &self.usage)
+            .field("output_guess", &self.output_guess)
+            .finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
 
-    use super::read_whole;
+    use super::{WholeAnswer, read_whole};
+    use crate::operation::Operation;
+
+    fn read(body: Bytes) -> WholeAnswer {
+        read_whole(Operation::ChatCompletions, body, "acme/chat")
+    }
 
     #[test]
     fn the_model_becomes_the_slug_and_nothing_else_changes() {
         let body =
             r#"{ "id":"x", "choices":[{"message":{"content":"hi","model":"a"}}], "model" : "inner/secret" }"#;
-        let answer = read_whole(Bytes::from(body), "acme/chat");
+        let answer = read(Bytes::from(body));
         assert_eq!(answer.body, body.replace("inner/secret", "acme/chat"));
     }
 
     #[test]
     fn a_body_that_names_the_slug_already_is_not_copied() {
         let body = Bytes::from(r#"{"model":"acme/chat","choices":[]}"#);
-        assert_eq!(read_whole(body.clone(), "acme/chat").body.as_ptr(), body.as_ptr());
+        assert_eq!(read(body.clone()).body.as_ptr(), body.as_ptr());
     }
 
     #[test]
     fn a_model_that_is_no_string_is_left_alone() {
         for body in [r#"{"model":null}"#, r#"{"model":{"model":"x"}}"#, "{}"] {
-            assert_eq!(read_whole(Bytes::from(body), "acme/chat").body, body);
+            assert_eq!(read(Bytes::from(body)).body, body);
         }
     }
 
     #[test]
     fn usage_is_read_and_the_text_is_guessed() {
         let body = r#"{"choices":[{"message":{"content":"123456789"}}],"usage":{"prompt_tokens":5,"completion_tokens":2}}"#;
-        let answer = read_whole(Bytes::from(body), "acme/chat");
+        let answer = read(Bytes::from(body));
         assert_eq!(answer.usage.map(|usage| (usage.input, usage.output)), Some((5, 2)));
         assert_eq!(answer.output_guess, 3);
     }
@@ -76,7 +104,7 @@ mod tests {
     fn what_is_no_answer_passes_unchanged() {
         for body in [&b"<html>bad gateway</html>"[..], b"", b"[1]", b"{\"model\":\"x\"", b"\xff\xfe", b"null"]
         {
-            let answer = read_whole(Bytes::from_static(body), "acme/chat");
+            let answer = read(Bytes::from_static(body));
             assert_eq!((answer.body, answer.usage), (Bytes::from_static(body), None));
             assert_eq!(answer.output_guess, tokens::text(body.len()));
         }

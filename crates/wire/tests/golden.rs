@@ -2,10 +2,11 @@
 //! Each is cut at every byte: where the network cuts must never show.
 
 use bytes::Bytes;
-use wire::{ChatStream, UsageChunk};
+use wire::{AnswerStream, Operation, UsageChunk};
 
 /// A stream in the manner of one model server, and what it tells.
 struct Golden {
+    operation: Operation,
     upstream: &'static [u8],
     downstream: &'static [u8],
     usage_chunk: UsageChunk,
@@ -16,38 +17,58 @@ struct Golden {
 struct Told {
     /// Prompt, completion, cached.
     usage: Option<(u64, u64, u64)>,
+    /// Prompt, cached.
+    input: Option<(u64, u64)>,
     output_guess: u64,
     done: bool,
     failed: bool,
 }
 
 macro_rules! golden {
-    ($name:literal, $usage_chunk:ident, $usage:expr, $text:expr, $ending:ident) => {
+    ($operation:ident, $name:literal, $told:expr) => {
         Golden {
+            operation: Operation::$operation,
             upstream: include_bytes!(concat!("golden/", $name, ".upstream.sse")),
             downstream: include_bytes!(concat!("golden/", $name, ".downstream.sse")),
-            usage_chunk: UsageChunk::$usage_chunk,
-            told: Told {
-                usage: $usage,
-                output_guess: tokens::text($text.len()),
-                done: stringify!($ending) == "done",
-                failed: stringify!($ending) == "failed",
-            },
+            usage_chunk: if $name.ends_with("asked") { UsageChunk::Forward } else { UsageChunk::Withhold },
+            told: $told,
         }
     };
 }
 
+/// A stream that ended well, with this usage, after this text.
+fn done(usage: (u64, u64, u64), text: &str) -> Told {
+    let (input, _, cached) = usage;
+    Told {
+        usage: Some(usage),
+        input: Some((input, cached)),
+        output_guess: tokens::text(text.len()),
+        done: true,
+        failed: false,
+    }
+}
+
+/// A stream that ended in an error after this text.
+fn failed(text: &str) -> Told {
+    Told { usage: None, input: None, output_guess: tokens::text(text.len()), done: false, failed: true }
+}
+
 impl Golden {
     fn pass(&self, pieces: &[&[u8]]) -> (Vec<u8>, Told) {
-        let mut stream = ChatStream::new("acme/chat", self.usage_chunk);
+        let mut stream = AnswerStream::new(self.operation, "acme/chat", self.usage_chunk);
         let mut out = Vec::new();
         for piece in pieces {
             out.extend_from_slice(&stream.feed(&Bytes::copy_from_slice(piece)).expect("short events"));
         }
         out.extend_from_slice(&stream.finish());
         let usage = stream.usage().map(|usage| (usage.input, usage.output, usage.cached));
-        let told =
-            Told { usage, output_guess: stream.output_guess(), done: stream.done(), failed: stream.failed() };
+        let told = Told {
+            usage,
+            input: stream.reported_input(),
+            output_guess: stream.output_guess(),
+            done: stream.done(),
+            failed: stream.failed(),
+        };
         (out, told)
     }
 
@@ -73,54 +94,114 @@ impl Golden {
 #[test]
 fn openai_with_a_usage_chunk_that_nobody_asked_for() {
     let text = "Hello! Grüß dich 😀 {\"model\": \"x\"}\n\ndata: no";
-    golden!("openai", Withhold, Some((19, 10, 16)), text, done).check_every_cut();
+    golden!(ChatCompletions, "openai", done((19, 10, 16), text)).check_every_cut();
 }
 
 #[test]
 fn openai_with_a_usage_chunk_that_the_caller_asked_for() {
     let text = "Hello! Grüß dich 😀 {\"model\": \"x\"}\n\ndata: no";
-    golden!("openai_asked", Forward, Some((19, 10, 16)), text, done).check_every_cut();
+    golden!(ChatCompletions, "openai_asked", done((19, 10, 16), text)).check_every_cut();
 }
 
 #[test]
 fn vllm_with_reasoning_that_serves_under_the_slug_itself() {
-    golden!("vllm", Withhold, Some((36, 7, 0)), "Let me think.Paris", done).check_every_cut();
+    golden!(ChatCompletions, "vllm", done((36, 7, 0), "Let me think.Paris")).check_every_cut();
 }
 
 #[test]
 fn vllm_with_usage_on_every_chunk() {
-    golden!("vllm_continuous", Withhold, Some((36, 2, 0)), "Paris", done).check_every_cut();
+    golden!(ChatCompletions, "vllm_continuous", done((36, 2, 0), "Paris")).check_every_cut();
 }
 
 #[test]
 fn baseten_under_an_inner_name() {
-    golden!("baseten", Withhold, Some((5, 2, 0)), "One two", done).check_every_cut();
+    golden!(ChatCompletions, "baseten", done((5, 2, 0), "One two")).check_every_cut();
 }
 
 #[test]
 fn lines_that_end_in_cr_lf_with_keep_alives_ids_and_event_names() {
-    golden!("crlf_keep_alive", Withhold, Some((1, 0, 0)), "Hi", done).check_every_cut();
+    golden!(ChatCompletions, "crlf_keep_alive", done((1, 0, 0), "Hi")).check_every_cut();
 }
 
 #[test]
 fn lines_that_end_in_cr() {
-    golden!("cr_only", Withhold, Some((1, 0, 0)), "Hi", done).check_every_cut();
+    golden!(ChatCompletions, "cr_only", done((1, 0, 0), "Hi")).check_every_cut();
 }
 
 #[test]
 fn tool_calls() {
     let text = "get_weather{\"city\":\"Zürich\"}";
-    golden!("tool_calls", Withhold, Some((80, 17, 0)), text, done).check_every_cut();
+    golden!(ChatCompletions, "tool_calls", done((80, 17, 0), text)).check_every_cut();
 }
 
 #[test]
 fn an_error_in_the_middle() {
-    golden!("error", Withhold, None, "Half an ans", failed).check_every_cut();
+    golden!(ChatCompletions, "error", failed("Half an ans")).check_every_cut();
+}
+
+#[test]
+fn openai_completions_with_a_usage_chunk_that_nobody_asked_for() {
+    golden!(Completions, "completions", done((5, 6, 0), "Say \"héllo\"\n")).check_every_cut();
+}
+
+#[test]
+fn openai_completions_with_a_usage_chunk_that_the_caller_asked_for() {
+    golden!(Completions, "completions_asked", done((5, 6, 0), "Say \"héllo\"\n")).check_every_cut();
+}
+
+#[test]
+fn an_openai_response_of_reasoning_and_text() {
+    let text = "Greet.Grüß dich! {\"model\": \"x\"}";
+    golden!(Responses, "responses_text", done((37, 11, 12), text)).check_every_cut();
+}
+
+#[test]
+fn an_openai_response_of_a_function_call_that_is_cut_short() {
+    golden!(Responses, "responses_call", done((255, 18, 0), "{\"city\":\"Zürich\"}")).check_every_cut();
+}
+
+#[test]
+fn an_openai_response_that_fails() {
+    let told = Told { done: true, ..failed("Half an ans") };
+    golden!(Responses, "responses_failed", told).check_every_cut();
+}
+
+#[test]
+fn an_openai_response_that_ends_in_an_error_event() {
+    golden!(Responses, "responses_error", failed("")).check_every_cut();
+}
+
+#[test]
+fn a_vllm_response_with_reasoning() {
+    golden!(Responses, "vllm_responses", done((36, 7, 16), "Let me think.Zürich")).check_every_cut();
+}
+
+#[test]
+fn an_anthropic_message_of_text_with_pings() {
+    let text = "Grüß dich! {\"model\": \"x\"}";
+    golden!(Messages, "messages_text", done((25, 15, 0), text)).check_every_cut();
+}
+
+#[test]
+fn an_anthropic_message_of_text_and_tool_use_with_a_cached_prompt() {
+    let text = "Let me look.{\"city\": \"Zürich\"}";
+    golden!(Messages, "messages_tool", done((2572, 89, 2000), text)).check_every_cut();
+}
+
+#[test]
+fn an_anthropic_message_of_thinking_and_text() {
+    golden!(Messages, "messages_thinking", done((25, 20, 0), "Greet them.Hi")).check_every_cut();
+}
+
+#[test]
+fn an_anthropic_message_with_an_error_in_the_middle_has_told_its_input() {
+    let told = Told { input: Some((30, 5)), ..failed("Half an ans") };
+    golden!(Messages, "messages_error", told).check_every_cut();
 }
 
 #[test]
 fn a_short_stream_cut_at_every_two_places() {
-    let short = golden!("short", Withhold, Some((1, 2, 0)), "", done);
+    let short = golden!(ChatCompletions, "short", done((1, 2, 0), ""));
     short.check_every_cut();
     for first in 0..=short.upstream.len() {
         for second in first..=short.upstream.len() {

@@ -3,11 +3,17 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
-use wire::{ChatStream, DEPTH_MAX, UsageChunk, nests_too_deep, read_chat, read_whole};
+use wire::{AnswerStream, DEPTH_MAX, Operation, UsageChunk, nests_too_deep, read_call, read_whole};
+
+fn operation() -> impl Strategy<Value = Operation> {
+    prop::sample::select(Operation::ALL.to_vec())
+}
 
 /// Any JSON value of moderate size.
 fn value() -> impl Strategy<Value = Value> {
+    let kinds = vec!["text", "image", "document", "input_image", "input_file", "content", "message_start"];
     let leaf = prop_oneof![
+        prop::sample::select(kinds).prop_map(Value::from),
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
@@ -35,13 +41,20 @@ fn name() -> impl Strategy<Value = String> {
             "choices",
             "delta",
             "usage",
+            "type",
+            "source",
+            "data",
+            "output",
+            "summary",
+            "response",
+            "message",
         ])
         .prop_map(String::from),
         any::<String>(),
     ]
 }
 
-/// A chat request that is taken, with any options and any other fields.
+/// A request that every operation takes, with any options and any other fields.
 fn request() -> impl Strategy<Value = Value> {
     let options = prop_oneof![
         Just(None),
@@ -52,7 +65,11 @@ fn request() -> impl Strategy<Value = Value> {
         value().prop_map(|any| Some(json!({ "x": any }))),
         value().prop_map(Some),
     ];
-    let others = prop::collection::hash_map("[a-z]{4}|messages|tools|metadata", value(), 0..5);
+    let others = prop::collection::hash_map(
+        "[a-z]{4}|messages|tools|metadata|system|input|prompt|suffix|instructions",
+        value(),
+        0..5,
+    );
     (any::<String>(), any::<Option<bool>>(), options, others).prop_map(|(model, stream, options, others)| {
         let mut request: Map<String, Value> = others.into_iter().collect();
         request.insert("model".into(), model.into());
@@ -65,11 +82,12 @@ fn request() -> impl Strategy<Value = Value> {
 }
 
 /// What must come out of a request, by the slow way.
-fn expected(mut request: Value, target: Option<&str>) -> Value {
+fn expected(operation: Operation, mut request: Value, target: Option<&str>) -> Value {
     if let Some(target) = target {
         request["model"] = target.into();
     }
-    if request["stream"] == json!(true) {
+    let asks = matches!(operation, Operation::ChatCompletions | Operation::Completions);
+    if asks && request["stream"] == json!(true) {
         match request.get_mut("stream_options") {
             None | Some(Value::Null) => request["stream_options"] = json!({ "include_usage": true }),
             Some(Value::Object(options)) => drop(options.insert("include_usage".into(), true.into())),
@@ -145,13 +163,19 @@ fn stream_bytes() -> impl Strategy<Value = Vec<u8>> {
         b"{\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}",
         b"{\"choices\":[{\"delta\":{\"content\":\"hi\"}}],\"usage\":null}",
         b"{\"error\":{}}",
+        b"{\"type\":\"response.completed\",\"response\":{\"model\":\"inner\",\"usage\":{\"input_tokens\":3,\"output_tokens\":4}}}",
+        b"{\"type\":\"response.output_text.delta\",\"delta\":\"hi\"}",
+        b"{\"type\":\"message_start\",\"message\":{\"model\":\"inner\",\"usage\":{\"input_tokens\":5,\"output_tokens\":1}}}",
+        b"{\"type\":\"content_block_delta\",\"delta\":{\"text\":\"hi\"}}",
+        b"{\"type\":\"message_delta\",\"usage\":{\"output_tokens\":6}}",
+        b"{\"type\":\"message_stop\"}",
     ]);
     prop::collection::vec(fragment, 0..40).prop_map(|fragments| fragments.concat())
 }
 
 /// What a stream fed in pieces of these lengths (over and over) puts out and tells.
-fn pass(bytes: &[u8], lens: &[usize]) -> (Vec<u8>, String) {
-    let mut stream = ChatStream::new("acme/chat", UsageChunk::Withhold);
+fn pass(operation: Operation, bytes: &[u8], lens: &[usize]) -> (Vec<u8>, String) {
+    let mut stream = AnswerStream::new(operation, "acme/chat", UsageChunk::Withhold);
     let mut out = Vec::new();
     let (mut rest, mut lens) = (bytes, lens.iter().cycle());
     while !rest.is_empty() {
@@ -161,7 +185,8 @@ fn pass(bytes: &[u8], lens: &[usize]) -> (Vec<u8>, String) {
         rest = later;
     }
     out.extend_from_slice(&stream.finish());
-    let told = (stream.usage(), stream.output_guess(), stream.done(), stream.failed());
+    let told =
+        (stream.usage(), stream.reported_input(), stream.output_guess(), stream.done(), stream.failed());
     (out, format!("{told:?}"))
 }
 
@@ -170,16 +195,18 @@ proptest! {
 
     #[test]
     fn the_upstream_body_differs_in_nothing_but_what_it_must(
+        operation in operation(),
         request in request(),
         target in any::<Option<String>>(),
         style in any::<u8>(),
+        padding in prop::sample::select(vec![0, 70_000]),
     ) {
-        let body = Bytes::from(written(&request, style));
-        let call = read_chat(&body).unwrap();
+        let body = Bytes::from(written(&request, style) + &" ".repeat(padding));
+        let call = read_call(operation, &body).unwrap();
         prop_assert_eq!(call.model(), request["model"].as_str().unwrap());
-        let sent = call.upstream_body(&body, target.as_deref());
+        let sent = call.upstream_body(&body, target.as_deref()).concat();
         let sent_value: Value = serde_json::from_slice(&sent).unwrap();
-        let expected = expected(request.clone(), target.as_deref());
+        let expected = expected(operation, request.clone(), target.as_deref());
         prop_assert_eq!(&sent_value, &expected);
         if expected == request {
             prop_assert_eq!(sent, body);
@@ -187,50 +214,85 @@ proptest! {
     }
 
     #[test]
-    fn a_prompt_counts_the_same_however_it_is_written(messages in value()) {
-        let count = |style| {
-            let request = written(&json!({ "model": "m", "messages": messages }), style);
-            read_chat(request.as_bytes()).unwrap().prompt_tokens()
-        };
-        prop_assert_eq!(count(0), count(1));
-        prop_assert_eq!(count(0), count(2));
+    fn a_prompt_counts_the_same_however_it_is_written(prompt in value()) {
+        for (operation, name) in [
+            (Operation::ChatCompletions, "messages"),
+            (Operation::Messages, "messages"),
+            (Operation::Messages, "system"),
+            (Operation::Responses, "input"),
+        ] {
+            let count = |style| {
+                let request = written(&json!({ "model": "m", name: prompt }), style);
+                read_call(operation, request.as_bytes()).unwrap().prompt_tokens()
+            };
+            prop_assert_eq!(count(0), count(1));
+            prop_assert_eq!(count(0), count(2));
+        }
     }
 
     #[test]
-    fn no_bytes_make_reading_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let _ = read_chat(&bytes);
-        let _ = read_whole(bytes.clone().into(), "acme/chat");
-        let _ = pass(&bytes, &[7]);
+    fn no_bytes_make_reading_panic(
+        operation in operation(),
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let _ = read_call(operation, &bytes);
+        let _ = read_whole(operation, bytes.clone().into(), "acme/chat");
+        let _ = pass(operation, &bytes, &[7]);
     }
 
     #[test]
-    fn no_json_makes_reading_panic(value in value(), style in any::<u8>()) {
+    fn no_json_makes_reading_panic(operation in operation(), value in value(), style in any::<u8>()) {
         let json = written(&value, style);
-        let _ = read_chat(json.as_bytes());
-        let _ = read_whole(json.into(), "acme/chat");
+        let _ = read_call(operation, json.as_bytes());
+        let event = format!("data: {}\n\n", json.replace('\n', " "));
+        let _ = pass(operation, event.as_bytes(), &[]);
+        let _ = read_whole(operation, json.into(), "acme/chat");
     }
 
     #[test]
-    fn a_request_cut_short_is_refused(request in request(), cut in any::<prop::sample::Index>()) {
+    fn no_request_of_any_shape_makes_reading_panic(
+        operation in operation(),
+        request in request(),
+        style in any::<u8>(),
+    ) {
+        let body = Bytes::from(written(&request, style));
+        let call = read_call(operation, &body).unwrap();
+        prop_assert_eq!(call.operation(), operation);
+        prop_assert!(!matches!(operation, Operation::Embeddings | Operation::CountTokens) || !call.stream());
+    }
+
+    #[test]
+    fn a_request_cut_short_is_refused(
+        operation in operation(),
+        request in request(),
+        cut in any::<prop::sample::Index>(),
+    ) {
         let json = request.to_string();
-        prop_assert!(read_chat(&json.as_bytes()[..cut.index(json.len())]).is_err());
+        prop_assert!(read_call(operation, &json.as_bytes()[..cut.index(json.len())]).is_err());
     }
 
     #[test]
-    fn a_whole_answer_differs_in_nothing_but_its_model(answer in value(), model in any::<String>(), style in any::<u8>()) {
-        let mut answer = Map::from_iter([("choices".to_owned(), answer)]);
+    fn a_whole_answer_differs_in_nothing_but_its_model(
+        operation in operation(),
+        answer in value(),
+        model in any::<String>(),
+        style in any::<u8>(),
+    ) {
+        let names = ["choices", "output", "content", "usage", "data"];
+        let mut answer: Map<String, Value> = names.map(|name| (name.to_owned(), answer.clone())).into_iter().collect();
         answer.insert("model".into(), model.into());
-        let passed = read_whole(written(&answer.clone().into(), style).into(), "acme/chat").body;
+        let passed = read_whole(operation, written(&answer.clone().into(), style).into(), "acme/chat").body;
         answer.insert("model".into(), "acme/chat".into());
         prop_assert_eq!(serde_json::from_slice::<Value>(&passed).unwrap(), Value::from(answer));
     }
 
     #[test]
     fn where_a_stream_is_cut_never_shows(
+        operation in operation(),
         bytes in stream_bytes(),
         lens in prop::collection::vec(1..30_usize, 1..10),
     ) {
-        prop_assert_eq!(pass(&bytes, &lens), pass(&bytes, &[]));
+        prop_assert_eq!(pass(operation, &bytes, &lens), pass(operation, &bytes, &[]));
     }
 
     #[test]

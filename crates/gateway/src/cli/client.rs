@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use bytes::Bytes;
 use domain::destination::BaseUrl;
 use http::{Method, Request, header};
-use http_body_util::{BodyExt, Full, Limited};
-use proxy::{Dialer, Origin, Trust};
+use http_body_util::{BodyExt, Limited};
+use proxy::{Dialer, Origin, Outgoing, Trust};
 use serde_json::Value;
 
 use super::Usage;
@@ -110,7 +109,7 @@ impl Client {
             .header(header::HOST, url.authority())
             .header(header::AUTHORIZATION, &self.authorization)
             .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()))))
+            .body(Outgoing::new(body.map(|body| body.to_string().into()).into_iter().collect()))
             .context("the key or the URL has characters that no request can carry")?;
         let answer = connection.send_request(request).await.context("the gateway did not answer")?;
         let status = answer.status();

@@ -74,6 +74,7 @@ pub struct UpstreamSection {
     #[serde(deserialize_with = "networks")]
     pub allow_networks: Vec<Network>,
     pub openai_base_url: String,
+    pub anthropic_base_url: String,
     pub baseten_url: String,
     pub baseten_model_api_url: String,
 }
@@ -136,6 +137,7 @@ impl Config {
     pub(super) fn checked(self) -> anyhow::Result<Self> {
         let urls = [
             ("openai_base_url", self.upstream.openai_base_url.clone()),
+            ("anthropic_base_url", self.upstream.anthropic_base_url.clone()),
             (
                 "baseten_url",
                 self.upstream.baseten_url.replace("{model_id}", "m").replace("{environment}", "e"),
@@ -202,7 +204,9 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::E
     })
 }
 
-fn read_duration(text: &str) -> Option<Duration> {
+/// A whole number and `ms`, `s`, `m` or `h`; none where the text is anything else, or longer than 2^64 ms.
+#[must_use]
+pub fn read_duration(text: &str) -> Option<Duration> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().ok()?;

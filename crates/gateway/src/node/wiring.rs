@@ -42,6 +42,7 @@ pub(super) fn proxy_settings(
             idle_max: upstream.pool_idle_max,
             allow_networks: upstream.allow_networks.clone(),
             own_listeners: own.iter().flatten().copied().collect(),
+            anthropic_base_url: upstream.anthropic_base_url.clone(),
             openai_base_url: upstream.openai_base_url.clone(),
             baseten_url: upstream.baseten_url.clone(),
             baseten_model_api_url: upstream.baseten_model_api_url.clone(),

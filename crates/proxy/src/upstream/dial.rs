@@ -5,8 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
@@ -17,6 +15,7 @@ use tokio_rustls::TlsConnector;
 
 use super::address::AddressRules;
 use super::{Connection, Origin};
+use crate::outgoing::Outgoing;
 use crate::settings::UpstreamSettings;
 
 /// Why no connection came about.
@@ -135,10 +134,7 @@ impl Dialer {
 ///
 /// # Errors
 /// As [`DialError`] says.
-pub async fn dial(
-    dialer: &Arc<Dialer>,
-    origin: &Origin,
-) -> Result<http1::SendRequest<Full<Bytes>>, DialError> {
+pub async fn dial(dialer: &Arc<Dialer>, origin: &Origin) -> Result<http1::SendRequest<Outgoing>, DialError> {
     dialer.connect(origin).await
 }
 

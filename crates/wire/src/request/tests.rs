@@ -1,22 +1,38 @@
 use bytes::Bytes;
 
-use super::{ChatCall, METADATA_LEN_MAX, Malformed, read_chat};
+use super::{Call, METADATA_LEN_MAX, Malformed, read_call};
+use crate::operation::Operation;
 
 #[track_caller]
-fn read(body: &str) -> ChatCall<'_> {
-    read_chat(body.as_bytes()).unwrap()
+fn read(body: &str) -> Call<'_> {
+    read_as(Operation::ChatCompletions, body)
+}
+
+#[track_caller]
+fn read_as(operation: Operation, body: &str) -> Call<'_> {
+    read_call(operation, body.as_bytes()).unwrap()
 }
 
 #[track_caller]
 fn refused(body: &str) -> Malformed {
-    read_chat(body.as_bytes()).unwrap_err()
+    refused_as(Operation::ChatCompletions, body)
+}
+
+#[track_caller]
+fn refused_as(operation: Operation, body: &str) -> Malformed {
+    read_call(operation, body.as_bytes()).unwrap_err()
 }
 
 #[track_caller]
 fn sent(body: &str, target: Option<&str>) -> String {
+    sent_as(Operation::ChatCompletions, body, target)
+}
+
+#[track_caller]
+fn sent_as(operation: Operation, body: &str, target: Option<&str>) -> String {
     let body = Bytes::from(body.to_owned());
-    let call = read_chat(&body).unwrap();
-    String::from_utf8(call.upstream_body(&body, target).to_vec()).unwrap()
+    let call = read_call(operation, &body).unwrap();
+    String::from_utf8(call.upstream_body(&body, target).concat()).unwrap()
 }
 
 fn with(member: &str) -> String {
@@ -152,7 +168,7 @@ mod refusing {
             assert!(matches!(refused(body), Malformed::InvalidJson(_)), "{body}");
         }
         assert!(refused("{\"model\":\n!").to_string().contains("line 2 column 1"));
-        let not_text = read_chat(b"{\"model\":\"\xff\"}").unwrap_err();
+        let not_text = read_call(Operation::ChatCompletions, b"{\"model\":\"\xff\"}").unwrap_err();
         assert!(not_text.to_string().contains("UTF-8"), "{not_text}");
     }
 
@@ -200,9 +216,9 @@ mod sending {
             [with(r#""stream":false"#), with(asks), with(r#""stream_options":{"include_usage":false}"#)]
         {
             let body = Bytes::from(body);
-            let call = read_chat(&body).unwrap();
-            assert_eq!(call.upstream_body(&body, None).as_ptr(), body.as_ptr());
-            assert_eq!(call.upstream_body(&body, Some("a/b")).as_ptr(), body.as_ptr());
+            let call = read_call(Operation::ChatCompletions, &body).unwrap();
+            assert_eq!(call.upstream_body(&body, None)[0].as_ptr(), body.as_ptr());
+            assert_eq!(call.upstream_body(&body, Some("a/b"))[0].as_ptr(), body.as_ptr());
         }
     }
 

@@ -1,17 +1,18 @@
 use bytes::Bytes;
 
-use super::{ChatStream, EVENT_LEN_MAX, EventTooLong, UsageChunk};
+use super::{AnswerStream, EVENT_LEN_MAX, EventTooLong, UsageChunk};
+use crate::operation::Operation;
 
-fn stream() -> ChatStream {
-    ChatStream::new("acme/chat", UsageChunk::Withhold)
+fn stream() -> AnswerStream {
+    AnswerStream::new(Operation::ChatCompletions, "acme/chat", UsageChunk::Withhold)
 }
 
 #[track_caller]
-fn feed(stream: &mut ChatStream, piece: &str) -> String {
+fn feed(stream: &mut AnswerStream, piece: &str) -> String {
     String::from_utf8(stream.feed(&Bytes::from(piece.to_owned())).unwrap().to_vec()).unwrap()
 }
 
-fn finish(stream: &mut ChatStream) -> String {
+fn finish(stream: &mut AnswerStream) -> String {
     String::from_utf8(stream.finish().to_vec()).unwrap()
 }
 
@@ -53,7 +54,7 @@ fn what_is_withheld_leaves_no_copy_behind() {
 
 #[test]
 fn the_usage_chunk_is_withheld_from_those_who_did_not_ask() {
-    let mut asked = ChatStream::new("acme/chat", UsageChunk::Forward);
+    let mut asked = AnswerStream::new(Operation::ChatCompletions, "acme/chat", UsageChunk::Forward);
     assert_eq!(feed(&mut asked, USAGE), USAGE);
     let mut silent = stream();
     assert_eq!(feed(&mut silent, USAGE), "");

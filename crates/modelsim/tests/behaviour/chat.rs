@@ -1,5 +1,4 @@
-//! What the simulated server promises, over real sockets.
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+//! Chat completions, and what every answer has in common: delays, cuts, errors, counts.
 
 use std::time::Duration;
 
@@ -7,14 +6,12 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
 use modelsim::{Act, Encoding, End, ModelServer, Script, Served, Tools, UsageReport};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 
-/// Only guards against a hung test; nothing waits for it.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::support::{self, arguments, connect, finished, text, until};
+
+const CHAT: &str = "/v1/chat/completions";
 
 #[tokio::test]
 async fn a_whole_answer_has_the_scripted_text_usage_and_the_model_as_sent() {
@@ -259,89 +256,19 @@ async fn requests_are_remembered_up_to_the_scripts_number() {
     assert_eq!(last.header("authorization"), Some("Bearer sk-test"));
 }
 
-#[tokio::test]
-async fn what_is_no_chat_request_is_refused_in_the_dialect() {
-    let server = ModelServer::start(Script::default()).await.unwrap();
-    assert_eq!(send(&server, json!({"model": 7})).await.status(), 400);
-    let mut request = post(&json!({"model": "m"}));
-    *request.uri_mut() = "/v1/embeddings".parse().unwrap();
-    let answer = connect(&server).await.send_request(request).await.unwrap();
-    assert_eq!(answer.status(), 404);
-    assert!(text(answer).await.contains("\"error\""));
-}
-
-#[tokio::test]
-async fn stats_tell_what_was_served_and_a_stopped_server_is_gone() {
-    let server = ModelServer::start(Script::default()).await.unwrap();
-    whole(&server, json!({"model": "m"})).await;
-    let mut client = connect(&server).await;
-    let request = Request::get("/stats").header("host", "sim").body(Full::default()).unwrap();
-    let stats: Value =
-        serde_json::from_str(&text(client.send_request(request).await.unwrap()).await).unwrap();
-    assert_eq!(stats["finished"], 1);
-    assert_eq!(stats["completion_tokens"], 9);
-    let addr = server.addr();
-    server.stop().await;
-    assert!(TcpStream::connect(addr).await.is_err());
-    let again = ModelServer::start_on(addr, Script::default()).await.unwrap();
-    assert_eq!(again.base_url(), format!("http://{addr}/v1"));
-}
-
-fn finished(calls: u64) -> Served {
-    Served { started: calls, finished: calls, prompt_tokens: 10 * calls, ..Served::default() }
-}
-
-fn arguments(text: &str) -> String {
-    serde_json::from_str::<Value>(text).unwrap()["text"].as_str().unwrap().to_owned()
-}
-
-async fn connect(server: &ModelServer) -> SendRequest<Full<Bytes>> {
-    let stream = TcpStream::connect(server.addr()).await.unwrap();
-    let (client, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
-    tokio::spawn(connection);
-    client
-}
-
 fn post(body: &Value) -> Request<Full<Bytes>> {
-    let post = Request::post("/v1/chat/completions").header("host", "sim");
-    post.header("authorization", "Bearer sk-test").body(Full::from(body.to_string())).unwrap()
+    support::post(CHAT, body.to_string())
 }
 
-/// The connection is given up with the answer.
 async fn send(server: &ModelServer, body: Value) -> Response<Incoming> {
-    let answer = async { connect(server).await.send_request(post(&body)).await };
-    tokio::time::timeout(PATIENCE, answer).await.unwrap().unwrap()
-}
-
-async fn text(answer: Response<Incoming>) -> String {
-    let body = tokio::time::timeout(PATIENCE, answer.into_body().collect()).await.unwrap();
-    String::from_utf8(body.unwrap().to_bytes().to_vec()).unwrap()
+    support::send(server, CHAT, body).await
 }
 
 async fn whole(server: &ModelServer, body: Value) -> Value {
-    let answer = send(server, body).await;
-    assert_eq!(
-        (answer.status().as_u16(), &answer.headers()["content-type"]),
-        (200, &"application/json".parse().unwrap())
-    );
-    serde_json::from_str(&text(answer).await).unwrap()
+    support::whole(server, CHAT, body).await
 }
 
 /// The data of each event; `[DONE]` as null.
 async fn events(server: &ModelServer, body: Value) -> Vec<Value> {
-    let stream = text(send(server, body).await).await;
-    let data = stream.split_terminator("\n\n").filter_map(|event| event.strip_prefix("data: "));
-    data.map(|data| if data == "[DONE]" { Value::Null } else { serde_json::from_str(data).unwrap() })
-        .collect()
-}
-
-/// Waits until the counts are so; the server runs in the same runtime, so that yielding lets it.
-async fn until(server: &ModelServer, reached: impl Fn(&Served) -> bool) -> Served {
-    let wait = async {
-        while !reached(&server.served()) {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, wait).await.unwrap();
-    server.served()
+    support::events(server, CHAT, body).await.into_iter().map(|event| event.data).collect()
 }

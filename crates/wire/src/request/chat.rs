@@ -1,0 +1,72 @@
+//! Reads a chat request in OpenAI's dialect.
+
+use serde_json::value::RawValue;
+
+use super::fields::{answers, declared, read_flag, read_members, read_metadata, read_model, whole_number};
+use super::stream_options::read_stream_options;
+use super::{Call, Malformed};
+use crate::operation::Operation;
+use crate::text::{Shape, Tally};
+
+/// Everything that is read.
+const NAMES: [&str; 13] = [
+    "model",
+    "stream",
+    "stream_options",
+    "max_tokens",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "n",
+    "best_of",
+    "metadata",
+    "messages",
+    "tools",
+    "functions",
+    "response_format",
+];
+
+pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
+    let [
+        model,
+        stream,
+        stream_options,
+        max_tokens,
+        max_completion_tokens,
+        max_output_tokens,
+        n,
+        best_of,
+        metadata,
+        messages,
+        tools,
+        functions,
+        response_format,
+    ] = read_members(json, NAMES)?;
+    let model = read_model(json, model)?;
+    let stream = read_flag("stream", stream)?;
+    let usage = read_stream_options(json, stream_options)?;
+    let output = whole_number("max_tokens", max_tokens)?
+        .max(whole_number("max_completion_tokens", max_completion_tokens)?)
+        .max(whole_number("max_output_tokens", max_output_tokens)?);
+    Ok(Call {
+        operation: Operation::ChatCompletions,
+        json,
+        model,
+        stream,
+        wants_usage: usage.asked,
+        usage_edit: usage.edit,
+        declared_output: declared(output, answers(n, best_of)?),
+        prompt_tokens: count_prompt(messages, [tools, functions, response_format]),
+        metadata: read_metadata(metadata),
+    })
+}
+
+fn count_prompt(messages: Option<&RawValue>, shown: [Option<&RawValue>; 3]) -> u64 {
+    let mut tally = Tally { fixed: tokens::REPLY_PRIMING, ..Tally::default() };
+    if let Some(messages) = messages {
+        tally.add(messages, Shape::MESSAGES);
+    }
+    for json in shown.into_iter().flatten() {
+        tally.add(json, Shape::Raw);
+    }
+    tally.tokens()
+}

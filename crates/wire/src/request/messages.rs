@@ -1,0 +1,74 @@
+//! Reads requests in Anthropic's dialect.
+
+use serde_json::value::RawValue;
+
+use super::fields::{declared, read_flag, read_members, read_metadata, read_model, whole_number};
+use super::{Call, Malformed};
+use crate::operation::Operation;
+use crate::text::{Listed, Shape, Tally};
+
+/// Everything that is read of a request for a message.
+const NAMES: [&str; 9] = [
+    "model",
+    "stream",
+    "max_tokens",
+    "metadata",
+    "system",
+    "messages",
+    "tools",
+    "output_config",
+    "output_format",
+];
+
+pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
+    let [model, stream, max_tokens, metadata, system, messages, tools, output_config, output_format] =
+        read_members(json, NAMES)?;
+    let model = read_model(json, model)?;
+    let stream = read_flag("stream", stream)?;
+    Ok(Call {
+        operation: Operation::Messages,
+        json,
+        model,
+        stream,
+        wants_usage: false,
+        usage_edit: None,
+        declared_output: declared(whole_number("max_tokens", max_tokens)?, 1),
+        prompt_tokens: count_prompt(system, messages, [tools, output_config, output_format]),
+        metadata: read_metadata(metadata),
+    })
+}
+
+/// Counting is a request and no tokens: nothing but the slug matters.
+pub(super) fn read_count(json: &str) -> Result<Call<'_>, Malformed> {
+    let [model] = read_members(json, ["model"])?;
+    Ok(Call {
+        operation: Operation::CountTokens,
+        json,
+        model: read_model(json, model)?,
+        stream: false,
+        wants_usage: false,
+        usage_edit: None,
+        declared_output: Some(0),
+        prompt_tokens: 0,
+        metadata: None,
+    })
+}
+
+fn count_prompt(
+    system: Option<&RawValue>,
+    messages: Option<&RawValue>,
+    shown: [Option<&RawValue>; 3],
+) -> u64 {
+    let mut tally = Tally { fixed: tokens::REPLY_PRIMING, ..Tally::default() };
+    if let Some(system) = system.filter(|system| system.get() != "null") {
+        tally.fixed += tokens::MESSAGE_OVERHEAD;
+        tally.add(system, Shape::Content(Listed::Blocks));
+    }
+    if let Some(messages) = messages {
+        tally.add(messages, Shape::TURNS);
+    }
+    for json in shown.into_iter().flatten() {
+        tally.add(json, Shape::Raw);
+    }
+    tally.tokens()
+}

@@ -1,0 +1,138 @@
+use domain::{Usage, UsageSource};
+use serde_json::value::RawValue;
+
+use super::{Counts, Names, read_usage};
+
+fn read(json: &str) -> Option<(u64, u64, u64)> {
+    numbers(read_usage(&raw(json), &Names::COMPLETIONS)?)
+}
+
+fn read_responses(json: &str) -> Option<(u64, u64, u64)> {
+    numbers(read_usage(&raw(json), &Names::RESPONSES)?)
+}
+
+fn raw(json: &str) -> Box<RawValue> {
+    RawValue::from_string(json.to_owned()).unwrap()
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "callers compare options")]
+fn numbers(usage: Usage) -> Option<(u64, u64, u64)> {
+    let Usage { input, output, cached, source } = usage;
+    assert_eq!(source, UsageSource::Reported);
+    Some((input, output, cached))
+}
+
+#[test]
+fn counts_are_read_and_the_total_is_not_needed() {
+    assert_eq!(read(r#"{"prompt_tokens":10,"completion_tokens":9,"total_tokens":19}"#), Some((10, 9, 0)));
+}
+
+#[test]
+fn an_explicit_nought_is_nought() {
+    assert_eq!(read(r#"{"prompt_tokens":0,"completion_tokens":0}"#), Some((0, 0, 0)));
+}
+
+#[test]
+fn cached_tokens_are_optional_at_every_level() {
+    for (details, cached) in [
+        ("null", 0),
+        ("{}", 0),
+        ("[]", 0),
+        (r#"{"cached_tokens":null}"#, 0),
+        (r#"{"cached_tokens":4,"audio_tokens":0}"#, 4),
+        (r#"{"cached_tokens":99}"#, 10),
+    ] {
+        let json =
+            format!(r#"{{"prompt_tokens":10,"completion_tokens":9,"prompt_tokens_details":{details}}}"#);
+        assert_eq!(read(&json), Some((10, 9, cached)), "{details}");
+    }
+}
+
+#[test]
+fn nonsense_is_no_usage() {
+    for json in [
+        "{}",
+        "[]",
+        "\"x\"",
+        r#"{"prompt_tokens":10}"#,
+        r#"{"prompt_tokens":10,"completion_tokens":null}"#,
+        r#"{"prompt_tokens":-1,"completion_tokens":9}"#,
+        r#"{"prompt_tokens":1.5,"completion_tokens":9}"#,
+        r#"{"prompt_tokens":"10","completion_tokens":9}"#,
+        r#"{"prompt_tokens":1099511627777,"completion_tokens":9}"#,
+        r#"{"prompt_tokens":1,"completion_tokens":99999999999999999999999}"#,
+        r#"{"prompt_tokens":1,"completion_tokens":9,"prompt_tokens_details":{"cached_tokens":-4}}"#,
+    ] {
+        assert_eq!(read(json), None, "{json}");
+    }
+}
+
+#[test]
+fn the_largest_believable_number_is_believed() {
+    let json = r#"{"prompt_tokens":1099511627776,"completion_tokens":1}"#;
+    assert_eq!(read(json), Some((1 << 40, 1, 0)));
+}
+
+#[test]
+fn embeddings_generate_nothing_and_need_not_say_so() {
+    for json in [
+        r#"{"prompt_tokens":8,"total_tokens":8}"#,
+        r#"{"prompt_tokens":8,"completion_tokens":null}"#,
+        r#"{"prompt_tokens":8,"completion_tokens":0,"prompt_tokens_details":null}"#,
+    ] {
+        assert_eq!(numbers(read_usage(&raw(json), &Names::EMBEDDINGS).unwrap()), Some((8, 0, 0)), "{json}");
+    }
+    assert_eq!(read_usage(&raw(r#"{"prompt_tokens":8,"completion_tokens":-1}"#), &Names::EMBEDDINGS), None);
+    assert_eq!(read_usage(&raw(r#"{"total_tokens":8}"#), &Names::EMBEDDINGS), None);
+}
+
+#[test]
+fn responses_have_names_of_their_own() {
+    let details =
+        r#""input_tokens_details":{"cached_tokens":4},"output_tokens_details":{"reasoning_tokens":2}"#;
+    let json = format!(r#"{{"input_tokens":10,"output_tokens":9,"total_tokens":19,{details}}}"#);
+    assert_eq!(read_responses(&json), Some((10, 9, 4)));
+    assert_eq!(read_responses(r#"{"input_tokens":10,"output_tokens":0}"#), Some((10, 0, 0)));
+    assert_eq!(read_responses(r#"{"prompt_tokens":10,"completion_tokens":0}"#), None);
+}
+
+#[track_caller]
+fn counts(json: &str) -> Counts {
+    Counts::read(&raw(json)).unwrap()
+}
+
+#[test]
+fn the_cache_is_part_of_anthropics_prompt() {
+    for (json, told) in [
+        (r#"{"input_tokens":10,"output_tokens":9}"#, Some((10, 9, 0))),
+        (
+            r#"{"input_tokens":10,"cache_creation_input_tokens":200,"cache_read_input_tokens":3000,"output_tokens":9}"#,
+            Some((3210, 9, 3000)),
+        ),
+        (
+            r#"{"input_tokens":0,"cache_creation_input_tokens":null,"cache_read_input_tokens":null,"output_tokens":0}"#,
+            Some((0, 0, 0)),
+        ),
+        (r#"{"output_tokens":9}"#, None),
+        (r#"{"input_tokens":10}"#, None),
+        (r#"{"input_tokens":10,"output_tokens":null}"#, None),
+        (r#"{"input_tokens":10,"output_tokens":"9"}"#, None),
+        (r#"{"input_tokens":10,"cache_read_input_tokens":-1,"output_tokens":9}"#, None),
+        (r#"{"input_tokens":1099511627776,"cache_read_input_tokens":1,"output_tokens":9}"#, None),
+    ] {
+        assert_eq!(counts(json).usage().and_then(numbers), told, "{json}");
+    }
+    assert_eq!(Counts::read(&raw("[]")), None);
+}
+
+#[test]
+fn what_is_told_later_replaces_what_was_told_before() {
+    let mut told = counts(r#"{"input_tokens":10,"cache_read_input_tokens":5,"output_tokens":1}"#).of_input();
+    assert_eq!((told.input(), told.usage()), (Some((15, 5)), None));
+    told.update(&counts(r#"{"output_tokens":7}"#));
+    assert_eq!(told.usage().and_then(numbers), Some((15, 7, 5)));
+    told.update(&counts(r#"{"input_tokens":11,"cache_read_input_tokens":null,"output_tokens":9}"#));
+    assert_eq!(told.usage().and_then(numbers), Some((16, 9, 5)));
+    told.update(&counts(r#"{"output_tokens":-1}"#));
+    assert_eq!((told.input(), told.usage()), (Some((16, 5)), None));
+}
