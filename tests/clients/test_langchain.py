@@ -61,6 +61,54 @@ class Chat(LangChainCase):
         self.assertIsInstance(model.invoke([HumanMessage("How is the weather?")]), GetWeather)
 
 
+class Embeddings(OpenAiErrors, LangChainCase):
+    def embed(self, key=None, model="acme/chat", text="hello", **settings):
+        # It would cut long texts by a tokenizer that it fetches from the network.
+        embeddings = OpenAIEmbeddings(
+            base_url=self.world.base_url, api_key=key or self.key, model=model,
+            check_embedding_ctx_length=False, **{"max_retries": 0, **settings},
+        )
+        return embeddings.embed_documents([text, "another"])
+
+    def test_of_several_texts(self):
+        vectors = self.embed()
+        self.assertEqual(len(vectors), 2)
+        self.assertTrue(all(isinstance(number, float) for vector in vectors for number in vector))
+
+    def test_each_error_has_its_type(self):
+        self.meet_troubles(self.embed, self.check_error, but=("max_tokens",))
+
+    def test_an_upstream_that_is_unavailable_is_tried_again(self):
+        self.assertTrue(self.embed(model="acme/flaky", max_retries=1))
+
+
+class Responses(LangChainCase):
+    def responses_model(self, **settings):
+        return self.chat_model(use_responses_api=True, **settings)
+
+    def test_a_whole_answer(self):
+        answer = self.responses_model().invoke("Say hello.")
+        self.assertTrue(answer.text)
+        self.assertEqual(answer.response_metadata["model_name"], "acme/chat")
+        self.assertEqual(answer.usage_metadata["total_tokens"], 19)
+
+    def test_a_streamed_answer_with_its_usage(self):
+        chunks = list(self.responses_model().stream("Say hello."))
+        answer = sum(chunks[1:], chunks[0])
+        self.assertEqual(answer.text, self.responses_model().invoke("Say hello.").text)
+        self.assertEqual(answer.usage_metadata["total_tokens"], 19)
+
+    def test_tools(self):
+        answer = self.responses_model().bind_tools([GetWeather]).invoke("How is the weather?")
+        self.assertEqual([call["name"] for call in answer.tool_calls], ["GetWeather"])
+
+    def test_streamed_tools(self):
+        chunks = list(self.responses_model().bind_tools([GetWeather]).stream("How is the weather?"))
+        answer = sum(chunks[1:], chunks[0])
+        self.assertEqual([call["name"] for call in answer.tool_calls], ["GetWeather"])
+        self.assertTrue(answer.tool_calls[0]["args"]["text"])
+
+
 class Errors(OpenAiErrors, LangChainCase):
     def invoke(self, key=None, model="acme/chat", text="Say hello.", **more):
         return self.chat_model(key, model, **more).invoke(text)

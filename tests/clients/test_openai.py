@@ -5,7 +5,7 @@ import unittest
 
 import openai
 
-from world import ClientCase
+from world import MORE_THAN_THERE_IS_ROOM_FOR, TOO_LARGE, ClientCase
 
 MESSAGES = [{"role": "user", "content": "Say hello."}]
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -143,6 +143,23 @@ class Errors(OpenAiCase):
             self.chat(model="acme/fails-429")
         headers = caught.exception.response.headers
         self.assertEqual((headers["x-tollgate-error-source"], headers["retry-after"]), ("upstream", "7"))
+
+    def test_a_client_that_was_answered_before_its_body_was_read_can_go_on(self):
+        client = self.client()
+        chat = client.chat.completions.create
+        long = [[{"role": "user", "content": text}] for text in (TOO_LARGE, MORE_THAN_THERE_IS_ROOM_FOR)]
+        for status, call in (
+            (413, lambda: chat(model="acme/chat", messages=long[0])),
+            (503, lambda: chat(model="acme/chat", messages=long[1])),
+            (404, lambda: client.images.generate(model="acme/chat", prompt="A house.")),
+        ):
+            with self.subTest(status):
+                with self.assertRaises(openai.APIStatusError) as caught:
+                    call()
+                self.assertEqual(caught.exception.status_code, status)
+                # What is left of the body ends the connection; a client that was not told would use it again.
+                self.assertEqual(caught.exception.response.headers.get("connection"), "close")
+                chat(model="acme/chat", messages=MESSAGES)
 
     def test_a_stream_that_breaks_off_is_an_error(self):
         with self.assertRaises(openai.APIError) as caught:

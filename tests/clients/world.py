@@ -19,11 +19,13 @@ BINARIES = ROOT / "target" / "debug"
 OPERATOR_KEY = "mgmt_client-tests-0123456789-abcdefgh"
 SETTINGS = {
     "TOLLGATE_MANAGEMENT_KEY": OPERATOR_KEY,
-    # Small enough for a test to pass them: 3 MiB are too large, 1.5 MiB are more than there is room for.
+    # Small enough for a test to pass them.
     "TOLLGATE__SERVER__MAX_BODY_MB": "2",
     "TOLLGATE__SERVER__MAX_BUFFERED_MB": "1",
     "TOLLGATE__UPSTREAM__FIRST_BYTE_TIMEOUT": "1s",
 }
+TOO_LARGE = "x" * ((2 << 20) + 1024)
+MORE_THAN_THERE_IS_ROOM_FOR = "x" * (3 << 19)
 UPSTREAM_STATUSES = (400, 401, 404, 409, 422, 429, 500, 503, 529)
 
 
@@ -41,11 +43,11 @@ TROUBLES = [
     Trouble(401, "invalid_api_key", {"key": "sky_nobody.nothing"}),
     Trouble(403, "model_not_allowed", {"model": "acme/secret"}),
     Trouble(404, "model_not_found", {"model": "acme/gone"}),
-    Trouble(413, "request_too_large", {"text": "x" * (3 << 20)}),
+    Trouble(413, "request_too_large", {"text": TOO_LARGE}),
     Trouble(429, "rate_limit_exceeded", {"key": "limited"}),
     Trouble(502, "upstream_unavailable", {"model": "acme/down"}),
     Trouble(502, "upstream_refused_credentials", {"model": "acme/fails-401"}),
-    Trouble(503, "overloaded", {"text": "x" * (3 << 19)}),
+    Trouble(503, "overloaded", {"text": MORE_THAN_THERE_IS_ROOM_FOR}),
     Trouble(504, "upstream_timeout", {"model": "acme/slow"}),
 ] + [
     Trouble(status, "out_of_sorts", {"model": f"acme/fails-{status}"})

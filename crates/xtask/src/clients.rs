@@ -19,8 +19,9 @@ const STAMP: &str = "tollgate-pins";
 /// Runs the tests of every client whose interpreter is here.
 pub(crate) fn everything() -> anyhow::Result<()> {
     run("cargo", &["build", "--locked", "--package", "gateway", "--package", "modelsim"])?;
-    python()?;
-    node()
+    // What fails in one language does not hide what fails in the other.
+    let outcomes = [python(), node()];
+    outcomes.into_iter().collect()
 }
 
 fn python() -> anyhow::Result<()> {

@@ -6,7 +6,7 @@ const assert = require("node:assert/strict");
 const { after, before, describe, test } = require("node:test");
 const { createOpenAI } = require("@ai-sdk/openai");
 const { createOpenAICompatible } = require("@ai-sdk/openai-compatible");
-const { APICallError, RetryError, generateText, streamText, tool } = require("ai");
+const { APICallError, RetryError, embed, embedMany, generateText, streamText, tool } = require("ai");
 const { z } = require("zod");
 
 const { startWorld, meetTroubles, failureOf, gather } = require("./world.js");
@@ -19,14 +19,26 @@ before(async () => {
 });
 after(() => world.close());
 
-// How each provider makes a model that speaks chat completions.
-const CHAT = {
-  "@ai-sdk/openai": (options, slug) => createOpenAI(options).chat(slug),
-  "@ai-sdk/openai-compatible": (options, slug) =>
-    createOpenAICompatible({ name: "tollgate", includeUsage: true, ...options }).chatModel(slug),
+const compatible = (options) => createOpenAICompatible({ name: "tollgate", includeUsage: true, ...options });
+
+// How each provider makes a model that talks, and one that embeds.
+const TALK = {
+  "chat of @ai-sdk/openai": (options, slug) => createOpenAI(options).chat(slug),
+  "responses of @ai-sdk/openai": (options, slug) => createOpenAI(options).responses(slug),
+  "chat of @ai-sdk/openai-compatible": (options, slug) => compatible(options).chatModel(slug),
+};
+const EMBED = {
+  "embeddings of @ai-sdk/openai": (options, slug) => createOpenAI(options).embedding(slug),
+  "embeddings of @ai-sdk/openai-compatible": (options, slug) => compatible(options).embeddingModel(slug),
 };
 
-for (const [provider, makeModel] of Object.entries(CHAT)) {
+function checkError(error, trouble) {
+  assert.ok(APICallError.isInstance(error), String(error));
+  assert.deepEqual([error.statusCode, error.data.error.code], [trouble.status, trouble.code]);
+  assert.equal(error.message, error.data.error.message);
+}
+
+for (const [kind, makeModel] of Object.entries(TALK)) {
   const ask = ({ key = world.key, model = "acme/chat", text = "Say hello.", maxTokens, fetch, ...more } = {}) => ({
     model: makeModel({ baseURL: world.baseURL, apiKey: key, fetch }, model),
     prompt: text,
@@ -38,6 +50,8 @@ for (const [provider, makeModel] of Object.entries(CHAT)) {
     maxRetries: 0,
     ...more,
   });
+  // Of responses no option is left that the client would send unchecked.
+  const but = kind.startsWith("responses") ? ["maxTokens"] : [];
   const whole = (changes) => generateText(ask(changes));
   // An error comes as a part of the stream; a program that wants to catch it throws it.
   const streamed = async (changes) => {
@@ -47,7 +61,7 @@ for (const [provider, makeModel] of Object.entries(CHAT)) {
     return { parts, text: await result.text, toolCalls: await result.toolCalls, usage: await result.usage };
   };
 
-  describe(`chat through ${provider}`, () => {
+  describe(kind, () => {
     test("a whole answer", async () => {
       const answer = await whole();
       assert.ok(answer.text);
@@ -75,14 +89,9 @@ for (const [provider, makeModel] of Object.entries(CHAT)) {
     });
   });
 
-  describe(`errors through ${provider}`, () => {
-    const checkError = (error, trouble) => {
-      assert.ok(APICallError.isInstance(error), String(error));
-      assert.deepEqual([error.statusCode, error.data.error.code], [trouble.status, trouble.code]);
-      assert.equal(error.message, error.data.error.message);
-    };
-    test("each error of a whole call has its type", (t) => meetTroubles(t, world, whole, checkError));
-    test("each error of a streamed call has its type", (t) => meetTroubles(t, world, streamed, checkError));
+  describe(`errors of ${kind}`, () => {
+    test("each error of a whole call has its type", (t) => meetTroubles(t, world, whole, checkError, but));
+    test("each error of a streamed call has its type", (t) => meetTroubles(t, world, streamed, checkError, but));
 
     test("a stream that breaks off is an error", async () => {
       const error = await failureOf(() => streamed({ model: "acme/breaks" }));
@@ -90,7 +99,7 @@ for (const [provider, makeModel] of Object.entries(CHAT)) {
     });
   });
 
-  describe(`the client's own retries through ${provider}`, () => {
+  describe(`the client's own retries of ${kind}`, () => {
     async function callsMade(key, model) {
       let calls = 0;
       const counted = (...args) => (calls++, fetch(...args));
@@ -112,6 +121,34 @@ for (const [provider, makeModel] of Object.entries(CHAT)) {
       const error = await failureOf(() => whole({ model: "acme/fails-503", maxRetries: 1 }));
       assert.ok(RetryError.isInstance(error));
       assert.equal(error.lastError.statusCode, 503);
+    });
+  });
+}
+
+for (const [kind, makeModel] of Object.entries(EMBED)) {
+  const ask = ({ key = world.key, model = "acme/chat", ...more } = {}) => ({
+    model: makeModel({ baseURL: world.baseURL, apiKey: key }, model),
+    maxRetries: 0,
+    ...more,
+  });
+  const one = ({ text = "hello", ...changes } = {}) => embed({ ...ask(changes), value: text });
+
+  describe(kind, () => {
+    test("of one text", async () => {
+      const { embedding, usage } = await one();
+      assert.ok(embedding.length > 0 && embedding.every((number) => typeof number === "number"));
+      assert.equal(usage.tokens, 10);
+    });
+
+    test("of several texts", async () => {
+      const { embeddings } = await embedMany({ ...ask(), values: ["one", "two", "three"] });
+      assert.equal(embeddings.length, 3);
+    });
+
+    test("each error has its type", (t) => meetTroubles(t, world, one, checkError, ["maxTokens"]));
+
+    test("an upstream that is unavailable is tried again", async () => {
+      assert.ok((await one({ model: "acme/flaky", maxRetries: 1 })).embedding);
     });
   });
 }

@@ -101,6 +101,102 @@ test("models are listed and retrieved", async () => {
   assert.equal((await client().models.retrieve("acme/chat")).id, "acme/chat");
 });
 
+describe("completions", () => {
+  const complete = ({ key, model = "acme/chat", text = "Once upon", maxTokens, ...more } = {}) =>
+    client(key).completions.create({ model, prompt: text, max_tokens: maxTokens, ...more });
+  const streamed = async (changes) => gather(await complete({ stream: true, ...changes }));
+
+  test("a whole answer", async () => {
+    const answer = await complete();
+    assert.deepEqual([answer.model, answer.usage.total_tokens], ["acme/chat", 19]);
+    assert.ok(answer.choices[0].text);
+  });
+
+  test("a streamed answer with its usage", async () => {
+    const chunks = await streamed({ stream_options: { include_usage: true } });
+    const text = chunks.map((chunk) => chunk.choices[0]?.text ?? "").join("");
+    assert.equal(text, (await complete()).choices[0].text);
+    assert.deepEqual([chunks.at(-1).choices, chunks.at(-1).usage.total_tokens], [[], 19]);
+  });
+
+  test("each error has its type", async (t) => {
+    await meetTroubles(t, world, complete, checkError);
+    await meetTroubles(t, world, streamed, checkError);
+  });
+});
+
+describe("embeddings", () => {
+  const embed = ({ key, model = "acme/chat", text = "hello", ...more } = {}) =>
+    client(key).embeddings.create({ model, input: text, ...more });
+
+  test("as the SDK asks by default", async () => {
+    const answer = await embed();
+    assert.deepEqual([answer.model, answer.usage.prompt_tokens], ["acme/chat", 10]);
+    assert.ok(answer.data[0].embedding.every((number) => typeof number === "number"));
+  });
+
+  test("as numbers and as base64", async () => {
+    const numbers = (await embed({ encoding_format: "float" })).data[0].embedding;
+    assert.equal(numbers.length, (await embed()).data[0].embedding.length);
+    assert.equal(typeof (await embed({ encoding_format: "base64" })).data[0].embedding, "string");
+  });
+
+  test("each error has its type", (t) => meetTroubles(t, world, embed, checkError, ["maxTokens"]));
+});
+
+describe("responses", () => {
+  const TOOL = { type: "function", ...WEATHER };
+  const respond = ({ key, model = "acme/chat", text = "Say hello.", maxTokens, ...more } = {}) =>
+    client(key).responses.create({ model, input: text, max_output_tokens: maxTokens, ...more });
+  const streamed = async (changes) => gather(await respond({ stream: true, ...changes }));
+
+  test("a whole answer", async () => {
+    const answer = await respond();
+    assert.deepEqual([answer.model, answer.status], ["acme/chat", "completed"]);
+    assert.ok(answer.output_text);
+    assert.deepEqual([answer.usage.input_tokens, answer.usage.output_tokens], [10, 9]);
+  });
+
+  test("a streamed answer", async () => {
+    const events = await streamed();
+    assert.deepEqual([events[0].type, events.at(-1).type], ["response.created", "response.completed"]);
+    assert.equal(events.at(-1).response.model, "acme/chat");
+    const deltas = events.filter((event) => event.type === "response.output_text.delta");
+    assert.equal(deltas.map((event) => event.delta).join(""), (await respond()).output_text);
+    assert.equal(events.at(-1).response.usage.total_tokens, 19);
+  });
+
+  test("the stream helper gathers the whole answer", async () => {
+    const answer = await client().responses.stream({ model: "acme/chat", input: "Say hello." }).finalResponse();
+    assert.deepEqual([answer.model, answer.usage.total_tokens], ["acme/chat", 19]);
+    assert.equal(answer.output_text, (await respond()).output_text);
+  });
+
+  test("tools", async () => {
+    const [call] = (await respond({ tools: [TOOL] })).output;
+    assert.deepEqual([call.type, call.name], ["function_call", "get_weather"]);
+    assert.ok(JSON.parse(call.arguments));
+  });
+
+  test("streamed tools", async () => {
+    const events = await streamed({ tools: [TOOL] });
+    const deltas = events.filter((event) => event.type === "response.function_call_arguments.delta");
+    const [call] = events.at(-1).response.output;
+    assert.deepEqual([call.name, call.arguments], ["get_weather", deltas.map((event) => event.delta).join("")]);
+  });
+
+  test("each error has its type", async (t) => {
+    await meetTroubles(t, world, respond, checkError);
+    await meetTroubles(t, world, streamed, checkError);
+  });
+
+  test("a stream that breaks off is an error", async () => {
+    const error = await failureOf(() => streamed({ model: "acme/breaks" }));
+    assert.ok(error instanceof OpenAI.APIError);
+    assert.equal(error.code, "upstream_unavailable");
+  });
+});
+
 describe("errors", () => {
   test("each error of a whole call has its type", (t) => meetTroubles(t, world, chat, checkError));
   test("each error of a streamed call has its type", (t) => meetTroubles(t, world, streamedChat, checkError));
@@ -113,6 +209,14 @@ describe("errors", () => {
     const wait = Number(refused.headers.get("retry-after"));
     assert.ok(wait >= 1 && wait <= 60);
     assert.equal(refused.requestID, refused.error.request_id);
+  });
+
+  test("a client that is still sending when it is answered sees the answer", async () => {
+    const text = "x".repeat(8 << 20);
+    for (let call = 0; call < 5; call++) {
+      assert.equal((await failureOf(() => chat({ text }))).status, 413);
+      assert.equal((await failureOf(() => chat({ text, key: "sky_nobody.nothing" }))).status, 401);
+    }
   });
 
   test("an upstream's error is told from ours", async () => {

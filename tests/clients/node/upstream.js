@@ -29,7 +29,7 @@ async function startUpstream(modelUrl) {
       response.writeHead(200, { "content-type": contentType }).end(answer);
     } else {
       failedLast = fault === "flaky";
-      fail(response, failedLast ? 503 : Number(fault));
+      fail(response, route, failedLast ? 503 : Number(fault));
     }
   }
 
@@ -56,7 +56,8 @@ async function read(request) {
   return Buffer.concat(parts);
 }
 
-function fail(response, status) {
+// An error in the form that clients of this route know.
+function fail(response, route, status) {
   const error = {
     message: "The model is out of sorts.",
     type: "server_error",
@@ -65,7 +66,8 @@ function fail(response, status) {
   };
   const more = status === 429 ? { "retry-after": "7" } : {};
   response.writeHead(status, { "content-type": "application/json", ...more });
-  response.end(JSON.stringify({ error }));
+  const anthropic = { type: "error", error, request_id: "req_of_upstream" };
+  response.end(JSON.stringify(route.startsWith("messages") ? anthropic : { error }));
 }
 
 module.exports = { startUpstream };
