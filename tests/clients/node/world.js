@@ -144,9 +144,11 @@ async function stop(program) {
 function firstLine(stream, find) {
   return new Promise((found, failed) => {
     const lines = readline.createInterface({ input: stream });
-    lines.on("line", (line) => {
+    lines.on("line", function look(line) {
       const what = find(line);
-      if (what) found(what);
+      if (!what) return;
+      lines.off("line", look);
+      found(what);
     });
     lines.on("close", () => failed(new Error("the program ended before it served")));
   });
