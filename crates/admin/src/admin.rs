@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::{delete, get, post};
+use domain::destination::Network;
 use domain::{Clock, Endpoint, Usage};
 use limits::Engine;
 use storage::Store;
 
-use crate::authenticate::Operator;
+use crate::access::Viewer;
 use crate::error::Error;
-use crate::{endpoints, groups, keys, secrets};
+use crate::rate::RateLimit;
+use crate::{endpoints, groups, keys, management_keys, secrets, workspaces};
 
 /// Paths that belong to the control plane, each with everything below it.
 const ROOTS: [&str; 4] = ["/v1/gateway", "/v1/secrets", "/v1/workspaces", "/api/governance"];
@@ -38,6 +40,10 @@ pub struct Settings {
     pub body_max: usize,
     /// Whether a `base_url` may be plain HTTP.
     pub allow_http: bool,
+    /// Private networks that a target may point at when no operator writes it.
+    pub allow_networks: Vec<Network>,
+    /// Requests that one key may make on one route in a second; 0 is no limit.
+    pub rate_limit_per_second: u32,
     /// Variables of the environment that a target may use as its secret.
     pub secrets_env_allow: Vec<String>,
 }
@@ -49,6 +55,8 @@ impl Default for Settings {
             threshold_min: 1,
             body_max: 8 << 20,
             allow_http: false,
+            allow_networks: Vec::new(),
+            rate_limit_per_second: 100,
             secrets_env_allow: Vec::new(),
         }
     }
@@ -80,6 +88,7 @@ pub struct Admin {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) settings: Settings,
     pub(crate) prober: Arc<dyn Prober>,
+    pub(crate) rate: RateLimit,
 }
 
 impl fmt::Debug for Admin {
@@ -97,7 +106,8 @@ impl Admin {
         settings: Settings,
         prober: Arc<dyn Prober>,
     ) -> Self {
-        Self { store, engine, clock, settings, prober }
+        let rate = RateLimit::new(settings.rate_limit_per_second);
+        Self { store, engine, clock, settings, prober, rate }
     }
 
     /// The control plane as a service.
@@ -112,6 +122,7 @@ impl Admin {
             )
             .route("/v1/gateway/groups/{id}/usage", get(groups::usage::group_usage))
             .route("/v1/gateway/groups/{id}/api_keys", post(keys::mint::key_mint).get(keys::key_list))
+            .route("/v1/gateway/groups/{id}/api_keys/register", post(keys::register::key_register))
             .route("/v1/gateway/groups/{id}/api_keys/{prefix}", get(keys::key_get).delete(keys::key_revoke))
             .route(
                 "/v1/gateway/endpoints",
@@ -126,6 +137,19 @@ impl Admin {
             .route("/v1/gateway/endpoints/{id}/test", post(endpoints::test::endpoint_test))
             .route("/v1/secrets", post(secrets::secret_put).get(secrets::secret_list))
             .route("/v1/secrets/{name}", delete(secrets::secret_delete))
+            .route(
+                "/v1/workspaces",
+                post(workspaces::create::workspace_create).get(workspaces::workspace_list),
+            )
+            .route("/v1/workspaces/{id}", get(workspaces::workspace_get).patch(workspaces::workspace_update))
+            .route(
+                "/v1/workspaces/{id}/management_keys",
+                post(management_keys::mint::management_key_mint).get(management_keys::management_key_list),
+            )
+            .route(
+                "/v1/workspaces/{id}/management_keys/{key_id}",
+                delete(management_keys::management_key_delete),
+            )
             .fallback(no_such_path)
             .method_not_allowed_fallback(no_such_method)
             .with_state(Arc::new(self))
@@ -140,13 +164,13 @@ impl Admin {
     }
 }
 
-// Strangers learn nothing here, not even which paths exist: `Operator` is asked for first.
+// Strangers learn nothing here, not even which paths exist: a key is asked for first.
 
-async fn no_such_path(_: Operator) -> Error {
+async fn no_such_path(_: Viewer) -> Error {
     Error::NotFound("No such path; compare it with the API reference.")
 }
 
-async fn no_such_method(_: Operator) -> Error {
+async fn no_such_method(_: Viewer) -> Error {
     Error::MethodNotAllowed
 }
 

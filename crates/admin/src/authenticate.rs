@@ -1,36 +1,40 @@
-//! Who asks: an operator's key, and nothing else.
+//! Who asks: a management key, and nothing else; and whether it asks too often.
 
 use std::sync::Arc;
 
-use axum::extract::FromRequestParts;
-use domain::{Credential, Scope, WorkspaceId};
+use axum::extract::MatchedPath;
+use domain::{Credential, ManagementKey, Snapshot};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 
 use crate::admin::Admin;
 use crate::error::Error;
+use crate::rate::Pair;
 
-/// Evidence that the request carries an operator's key. Handlers ask for it before anything else is read.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Operator {
-    /// Where the key acts.
-    pub workspace: WorkspaceId,
-}
+const A_CUSTOMERS: &str = "This is a customer's key; use a management key here.";
 
-impl FromRequestParts<Arc<Admin>> for Operator {
-    type Rejection = Error;
-    async fn from_request_parts(parts: &mut Parts, admin: &Arc<Admin>) -> Result<Self, Error> {
-        let credential = credential(&parts.headers).ok_or(Error::Unauthorized)?;
-        let hash = admin.store.vault().hash(credential);
-        match admin.store.snapshot().credential(&hash) {
-            None => Err(Error::Unauthorized),
-            Some(Credential::Federated(_)) => Err(Error::Forbidden),
-            Some(Credential::Management(key)) => match key.scope {
-                Scope::Operator => Ok(Self { workspace: key.workspace }),
-            },
-        }
-    }
+/// The management key of a request, and the configuration in which it is one. Nothing else has been read yet.
+///
+/// # Errors
+/// No credential, or not one of ours; a customer's key; one request too many on this route.
+pub(crate) fn authenticate(
+    parts: &Parts,
+    admin: &Admin,
+) -> Result<(Arc<ManagementKey>, Arc<Snapshot>), Error> {
+    let credential = credential(&parts.headers).ok_or(Error::Unauthorized)?;
+    let hash = admin.store.vault().hash(credential);
+    let snapshot = admin.store.snapshot();
+    let key = match snapshot.credential(&hash) {
+        None => return Err(Error::Unauthorized),
+        Some(Credential::Federated(_)) => return Err(Error::Forbidden(A_CUSTOMERS)),
+        Some(Credential::Management(key)) => Arc::clone(key),
+    };
+    let now = admin.clock.now();
+    admin.store.note_used(&hash, now);
+    let route = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    admin.rate.admit(Pair { key: hash, method: parts.method.clone(), route: route.into() }, now)?;
+    Ok((key, snapshot))
 }
 
 /// The key in `Authorization: Api-Key K` or `Authorization: Bearer K`. Two such headers are none: we would have to

@@ -11,9 +11,9 @@ use axum::extract::State;
 use domain::{Admission, Endpoint, EndpointId, Region, Slug, Snapshot, Target, WorkspaceId, edit};
 use serde::Serialize;
 
+use crate::access::{Manager, Viewer};
 use crate::admin::Admin;
-use crate::authenticate::Operator;
-use crate::error::Error;
+use crate::error::{ELSEWHERE, Error};
 use crate::json::Answer;
 use crate::page::{Kind, ListQuery, Page};
 use crate::path::InPath;
@@ -55,40 +55,44 @@ impl EndpointView {
 }
 
 pub(crate) async fn endpoint_list(
-    operator: Operator,
+    viewer: Viewer,
     State(admin): State<Arc<Admin>>,
     query: ListQuery,
 ) -> Result<Answer<Page<EndpointView>>, Error> {
     let (limit, after) = (query.limit()?, query.after(Kind::Endpoint)?);
     let snapshot = admin.store.snapshot();
-    let endpoints = snapshot.endpoints_after(operator.workspace, after);
+    let endpoints = snapshot.endpoints_after(viewer.workspace, after);
     let serial = |endpoint: &&Arc<Endpoint>| endpoint.serial.0.to_string();
     Ok(Answer(Page::cut(Kind::Endpoint, limit, endpoints, serial, |endpoint| EndpointView::of(endpoint))))
 }
 
 pub(crate) async fn endpoint_get(
-    operator: Operator,
+    viewer: Viewer,
     State(admin): State<Arc<Admin>>,
     InPath(id): InPath<String>,
 ) -> Result<Answer<EndpointView>, Error> {
     let snapshot = admin.store.snapshot();
-    Ok(Answer(EndpointView::of(named(&snapshot, operator.workspace, &id)?)))
+    Ok(Answer(EndpointView::of(named(&snapshot, viewer.workspace, &id)?)))
 }
 
 pub(crate) async fn endpoint_delete(
-    operator: Operator,
+    manager: Manager,
     State(admin): State<Arc<Admin>>,
     InPath(id): InPath<String>,
 ) -> Result<Answer<DeletedView>, Error> {
-    let id = named(&admin.store.snapshot(), operator.workspace, &id)?.id;
-    let deleted = move |cx: &edit::Context<'_>| edit::endpoint::delete(cx, operator.workspace, id);
+    let id = named(&admin.store.snapshot(), manager.workspace, &id)?.id;
+    let deleted = move |cx: &edit::Context<'_>| edit::endpoint::delete(cx, manager.workspace, id);
     let endpoint = admin.store.edit(admin.clock.now(), deleted).await?;
     tracing::info!(endpoint.id = %id, endpoint.slug = %endpoint.slug, "endpoint deleted");
     Ok(Answer(DeletedView { id, slug: endpoint.slug.clone() }))
 }
 
 /// The endpoint that a path names.
+///
+/// # Errors
+/// When there is none, or it is another workspace's.
 fn named<'a>(snapshot: &'a Snapshot, workspace: WorkspaceId, id: &str) -> Result<&'a Arc<Endpoint>, Error> {
     let endpoint = id.parse().ok().and_then(|id| snapshot.endpoint(id));
-    endpoint.filter(|endpoint| endpoint.workspace == workspace).ok_or(Error::NotFound(NO_ENDPOINT))
+    let endpoint = endpoint.ok_or(Error::NotFound(NO_ENDPOINT))?;
+    if endpoint.workspace == workspace { Ok(endpoint) } else { Err(Error::Forbidden(ELSEWHERE)) }
 }

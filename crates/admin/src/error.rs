@@ -4,13 +4,18 @@ use std::borrow::Cow;
 
 use axum::response::{IntoResponse, Response};
 use domain::Rejection;
-use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use storage::EditError;
 
+use crate::rate::TooOften;
+
 /// Longest message, in bytes: messages repeat what was sent, which may be long.
 const MESSAGE_LEN_MAX: usize = 500;
+
+/// For an object that is there, and belongs to somebody else.
+pub(crate) const ELSEWHERE: &str = "This belongs to another workspace; use a key of that workspace.";
 
 /// Why a management request was not carried out. Nothing was changed, except after [`Error::Unavailable`], when the
 /// storage could not say.
@@ -20,8 +25,8 @@ pub enum Error {
     Invalid(Cow<'static, str>),
     /// No credential, or not one of ours.
     Unauthorized,
-    /// A customer's key.
-    Forbidden,
+    /// The credential is one of ours and may not do this; the sentence says why.
+    Forbidden(&'static str),
     /// No such path or object; the sentence says which.
     NotFound(&'static str),
     /// The path exists, but not with this method.
@@ -30,15 +35,29 @@ pub enum Error {
     PayloadTooLarge(usize),
     /// The body is compressed or otherwise encoded.
     UnsupportedMediaType,
+    /// The body came slower than anybody types.
+    RequestTimeout,
+    /// One request too many of this key on this route; the next may come after so many whole seconds.
+    RateLimited {
+        /// At least 1.
+        retry_after_s: u64,
+    },
     /// The storage does not answer.
     Unavailable,
 }
 
-/// The body of every error.
+/// The body of every error but one.
 #[derive(Serialize)]
 struct ErrorBody<'a> {
     code: &'static str,
     message: &'a str,
+}
+
+/// The body that is published for too many requests.
+#[derive(Serialize)]
+struct RateLimitedBody {
+    error: &'static str,
+    retry_after: u64,
 }
 
 impl Error {
@@ -51,11 +70,13 @@ impl Error {
         match self {
             Self::Invalid(_) => (StatusCode::BAD_REQUEST, "VALIDATION_ERROR"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
-            Self::Forbidden => (StatusCode::FORBIDDEN, "FORBIDDEN"),
+            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "FORBIDDEN"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "NOT_FOUND"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED"),
             Self::PayloadTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE"),
             Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE"),
+            Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT"),
+            Self::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
         }
     }
@@ -66,8 +87,7 @@ impl Error {
             Self::Unauthorized => {
                 "The management key is missing or not valid; send `Authorization: Api-Key KEY`.".into()
             }
-            Self::Forbidden => "This is a customer's key; use a management key here.".into(),
-            Self::NotFound(message) => (*message).into(),
+            Self::Forbidden(message) | Self::NotFound(message) => (*message).into(),
             Self::MethodNotAllowed => {
                 "This path does not take this method; the `allow` header lists those it takes.".into()
             }
@@ -77,6 +97,8 @@ impl Error {
             Self::UnsupportedMediaType => {
                 "The body is encoded; send it as plain JSON, without content-encoding.".into()
             }
+            Self::RequestTimeout => "The body came too slowly; send it again, faster.".into(),
+            Self::RateLimited { .. } => "Rate limit exceeded. Please try again later.".into(),
             Self::Unavailable => {
                 "The storage does not answer; ask again, and look at the gateway's log if it stays so.".into()
             }
@@ -86,6 +108,9 @@ impl Error {
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
+        if let Self::RateLimited { retry_after_s } = self {
+            return rate_limited(retry_after_s);
+        }
         let (status, code) = self.status_and_code();
         let body = ErrorBody { code, message: &self.message() };
         let body = serde_json::to_vec(&body).expect("two strings always serialize");
@@ -95,6 +120,21 @@ impl IntoResponse for Error {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
+    }
+}
+
+fn rate_limited(retry_after_s: u64) -> Response {
+    let error = "Rate limit exceeded. Please try again later.";
+    let body = serde_json::to_vec(&RateLimitedBody { error, retry_after: retry_after_s });
+    let body = body.expect("a string and a number always serialize");
+    let headers =
+        [(CONTENT_TYPE, HeaderValue::from_static("application/json")), (RETRY_AFTER, retry_after_s.into())];
+    (StatusCode::TOO_MANY_REQUESTS, headers, body).into_response()
+}
+
+impl From<TooOften> for Error {
+    fn from(TooOften { retry_after_s }: TooOften) -> Self {
+        Self::RateLimited { retry_after_s }
     }
 }
 
@@ -140,9 +180,11 @@ mod tests {
         for (error, status) in [
             (Error::invalid("x"), 400),
             (Error::Unauthorized, 401),
-            (Error::Forbidden, 403),
+            (Error::Forbidden("x"), 403),
             (Error::NotFound("x"), 404),
             (Error::MethodNotAllowed, 405),
+            (Error::RequestTimeout, 408),
+            (Error::RateLimited { retry_after_s: 1 }, 429),
             (Error::PayloadTooLarge(1), 413),
             (Error::UnsupportedMediaType, 415),
             (Error::Unavailable, 503),

@@ -9,7 +9,6 @@ pub(crate) mod usage;
 
 use std::sync::Arc;
 
-use domain::edit::group::visible;
 use domain::{
     Admission, BindingLimit, Enforcement, Group, GroupId, Limit, LimitType, Metadata, Model, Slug, Snapshot,
     Unit, WorkspaceId, binding_limits,
@@ -17,7 +16,7 @@ use domain::{
 use serde::Serialize;
 
 pub(crate) use self::shape::AdmissionWord;
-use crate::error::Error;
+use crate::error::{ELSEWHERE, Error};
 use crate::time::Timestamp;
 
 /// A group as clients see it.
@@ -126,14 +125,13 @@ impl EffectiveLimitView {
 /// The group that a path names.
 ///
 /// # Errors
-/// When there is none that this workspace may see.
+/// When there is none, or it is another workspace's.
 pub(crate) fn named<'a>(
     snapshot: &'a Snapshot,
     workspace: WorkspaceId,
     id: &str,
 ) -> Result<&'a Arc<Group>, Error> {
-    let id = id
-        .parse()
-        .map_err(|_| Error::NotFound("No group has this id; use the `id` that create answered."))?;
-    Ok(visible(snapshot, workspace, id)?)
+    let group = id.parse().ok().and_then(|id| snapshot.group(id));
+    let group = group.ok_or(Error::NotFound("No group has this id; use the `id` that create answered."))?;
+    if group.workspace == workspace { Ok(group) } else { Err(Error::Forbidden(ELSEWHERE)) }
 }

@@ -1,6 +1,8 @@
 //! Keys: `/v1/gateway/groups/{group_id}/api_keys`. Prefix and name are all that can ever be read of one.
 
+mod entropy;
 pub(crate) mod mint;
+pub(crate) mod register;
 
 use std::sync::Arc;
 
@@ -8,8 +10,8 @@ use axum::extract::State;
 use domain::{Group, GroupId, Key, Snapshot, WorkspaceId, edit};
 use serde::Serialize;
 
+use crate::access::{Manager, Viewer};
 use crate::admin::Admin;
-use crate::authenticate::Operator;
 use crate::error::Error;
 use crate::groups::named;
 use crate::json::Answer;
@@ -34,35 +36,35 @@ impl KeyView {
 }
 
 pub(crate) async fn key_list(
-    operator: Operator,
+    viewer: Viewer,
     State(admin): State<Arc<Admin>>,
     InPath(group): InPath<String>,
     query: ListQuery,
 ) -> Result<Answer<Page<KeyView>>, Error> {
     let snapshot = admin.store.snapshot();
-    let group = named(&snapshot, operator.workspace, &group)?;
+    let group = named(&snapshot, viewer.workspace, &group)?;
     let keys = snapshot.keys_after(group.id, query.after(Kind::Key)?);
     let serial = |key: &&Arc<Key>| key.serial.0.to_string();
     Ok(Answer(Page::cut(Kind::Key, query.limit()?, keys, serial, |key| KeyView::of(key))))
 }
 
 pub(crate) async fn key_get(
-    operator: Operator,
+    viewer: Viewer,
     State(admin): State<Arc<Admin>>,
     InPath((group, prefix)): InPath<(String, String)>,
 ) -> Result<Answer<KeyView>, Error> {
     let snapshot = admin.store.snapshot();
-    let group = named(&snapshot, operator.workspace, &group)?;
+    let group = named(&snapshot, viewer.workspace, &group)?;
     Ok(Answer(KeyView::of(key_of(&snapshot, group, &prefix)?)))
 }
 
 pub(crate) async fn key_revoke(
-    operator: Operator,
+    manager: Manager,
     State(admin): State<Arc<Admin>>,
     InPath((group, prefix)): InPath<(String, String)>,
 ) -> Result<Answer<RevokedView>, Error> {
-    let group = named(&admin.store.snapshot(), operator.workspace, &group)?.id;
-    let key = revoke(&admin, operator.workspace, group, prefix).await?;
+    let group = named(&admin.store.snapshot(), manager.workspace, &group)?.id;
+    let key = revoke(&admin, manager.workspace, group, prefix).await?;
     tracing::info!(group.id = %group, key.prefix = %key.prefix, "key revoked");
     Ok(Answer(RevokedView { prefix: Arc::clone(&key.prefix) }))
 }
@@ -78,6 +80,6 @@ async fn revoke(
 }
 
 fn key_of<'a>(snapshot: &'a Snapshot, group: &Group, prefix: &str) -> Result<&'a Arc<Key>, Error> {
-    let key = snapshot.key_by_prefix(prefix).filter(|key| key.group == group.id);
+    let key = snapshot.key_by_prefix(group.workspace, prefix).filter(|key| key.group == group.id);
     key.ok_or(Error::NotFound("No key of this group has this prefix; list its keys to see them."))
 }

@@ -1,4 +1,4 @@
-//! The control plane: groups, keys, endpoints and secrets over HTTP.
+//! The control plane: groups, keys, endpoints, secrets and workspaces over HTTP.
 //!
 //! Every route does the same four things in the same order: who asks, which object, what they want (the shape), and
 //! then one edit of the configuration, which knows the rules. Answers have exactly the fields of the published
@@ -9,6 +9,7 @@
 //! Knows nothing of: how configuration is stored, how limits are counted, how upstreams are called, what time it is.
 //! Begins at [`Admin::router`].
 
+mod access;
 mod admin;
 mod authenticate;
 mod endpoints;
@@ -16,10 +17,14 @@ mod error;
 mod groups;
 mod json;
 mod keys;
+mod management_keys;
 mod page;
 mod path;
+mod rate;
 mod secrets;
 mod time;
+mod workspaces;
 
 pub use admin::{Admin, Hierarchy, Probe, Prober, Settings};
 pub use error::Error;
+pub use management_keys::mint::new_management_key;

@@ -23,6 +23,8 @@ pub(crate) enum Kind {
     Key,
     Endpoint,
     Secret,
+    Workspace,
+    ManagementKey,
 }
 
 impl Kind {
@@ -32,6 +34,8 @@ impl Kind {
             Self::Key => 'k',
             Self::Endpoint => 'e',
             Self::Secret => 's',
+            Self::Workspace => 'w',
+            Self::ManagementKey => 'm',
         }
     }
 }

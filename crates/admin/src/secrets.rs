@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use domain::{Secret, SecretValue, edit};
-use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 
+use crate::access::{Manager, Viewer};
 use crate::admin::Admin;
-use crate::authenticate::Operator;
 use crate::error::Error;
-use crate::json::{Answer, Received, parse};
+use crate::json::{Answer, Hidden, Received, parse};
 use crate::page::{Kind, ListQuery, Page};
 use crate::path::InPath;
 use crate::time::Timestamp;
@@ -26,18 +25,6 @@ pub(crate) const ENV_PREFIX: &str = "env.";
 struct PutBody {
     name: String,
     value: Hidden,
-}
-
-/// Text that no error repeats, not even one about its type.
-struct Hidden(SecretValue);
-
-impl<'de> Deserialize<'de> for Hidden {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match serde_json::Value::deserialize(deserializer) {
-            Ok(serde_json::Value::String(text)) => Ok(Self(SecretValue::new(&text))),
-            _ => Err(D::Error::custom("expected text")),
-        }
-    }
 }
 
 #[derive(Debug, Serialize)]
@@ -58,14 +45,14 @@ impl SecretView {
 }
 
 pub(crate) async fn secret_put(
-    operator: Operator,
+    manager: Manager,
     State(admin): State<Arc<Admin>>,
     Received(body): Received,
 ) -> Result<Answer<SecretView>, Error> {
     let PutBody { name, value: Hidden(value) } = parse(&body)?;
     check_name(&name)?;
     check_value(&value)?;
-    let put = move |cx: &edit::Context<'_>| Ok(edit::secret::put(cx, operator.workspace, &name, value));
+    let put = move |cx: &edit::Context<'_>| Ok(edit::secret::put(cx, manager.workspace, &name, value));
     let secret = admin.store.edit(admin.clock.now(), put).await?;
     tracing::info!(secret.name = %secret.name, "secret put");
     Ok(Answer(SecretView::of(&secret)))
@@ -73,25 +60,25 @@ pub(crate) async fn secret_put(
 
 /// In order of names: a secret that is replaced keeps its place.
 pub(crate) async fn secret_list(
-    operator: Operator,
+    viewer: Viewer,
     State(admin): State<Arc<Admin>>,
     query: ListQuery,
 ) -> Result<Answer<Page<SecretView>>, Error> {
     let after = query.after_name(Kind::Secret)?;
     let snapshot = admin.store.snapshot();
-    let secrets = snapshot.secrets_after(operator.workspace, &after);
+    let secrets = snapshot.secrets_after(viewer.workspace, &after);
     let name = |secret: &&Arc<Secret>| secret.name.to_string();
     Ok(Answer(Page::cut(Kind::Secret, query.limit()?, secrets, name, |secret| SecretView::of(secret))))
 }
 
 pub(crate) async fn secret_delete(
-    operator: Operator,
+    manager: Manager,
     State(admin): State<Arc<Admin>>,
     InPath(name): InPath<String>,
 ) -> Result<Answer<DeletedView>, Error> {
     let deleted = {
         let name = name.clone();
-        move |cx: &edit::Context<'_>| Ok((edit::secret::delete(cx, operator.workspace, &name)?, ()))
+        move |cx: &edit::Context<'_>| Ok((edit::secret::delete(cx, manager.workspace, &name)?, ()))
     };
     admin.store.edit(admin.clock.now(), deleted).await?;
     tracing::info!(secret.name = %name, "secret deleted");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{GroupId, WorkspaceId};
+use crate::id::{GroupId, ManagementKeyId, WorkspaceId};
 use crate::snapshot::Version;
 
 /// The keyed hash of a whole credential. The credential itself is never kept.
@@ -25,6 +25,8 @@ pub struct Key {
     pub prefix: Arc<str>,
     /// Hash of the whole key.
     pub hash: KeyHash,
+    /// The tenant of its group.
+    pub workspace: WorkspaceId,
     /// The one group it speaks for.
     pub group: GroupId,
     /// For display only.
@@ -36,9 +38,17 @@ pub struct Key {
 }
 
 /// What a management key may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+///
+/// A scope is above those that come before it: it may do all that they may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
+    /// Nothing: for tests, and for people who are suspended.
+    None,
+    /// Reading, in its workspace.
+    View,
+    /// Everything in its workspace.
+    Manage,
     /// Everything, in every workspace.
     Operator,
 }
@@ -46,6 +56,10 @@ pub enum Scope {
 /// The credential of someone who runs the gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ManagementKey {
+    /// Opaque, given by us.
+    pub id: ManagementKeyId,
+    /// For display only.
+    pub name: Option<Arc<str>>,
     /// First characters, safe to show.
     pub prefix: Arc<str>,
     /// Hash of the whole key.
@@ -56,6 +70,8 @@ pub struct ManagementKey {
     pub scope: Scope,
     /// Whether the environment gives it; then the next start replaces it.
     pub from_environment: bool,
+    /// The configuration version that made it: the order of lists.
+    pub serial: Version,
     /// Seconds since 1970 UTC.
     pub created_s: u64,
 }

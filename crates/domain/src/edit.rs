@@ -5,7 +5,9 @@
 pub mod endpoint;
 pub mod group;
 pub mod key;
+pub mod management_key;
 pub mod secret;
+pub mod workspace;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -14,7 +16,8 @@ use crate::credential::{Key, KeyHash, ManagementKey, Secret};
 use crate::endpoint::Endpoint;
 use crate::group::Group;
 use crate::id::{EndpointId, GroupId, WorkspaceId};
-use crate::snapshot::{Snapshot, Version, Workspace};
+use crate::snapshot::{Snapshot, Version};
+use crate::workspace::Workspace;
 
 /// What an edit may rely on.
 #[derive(Debug, Clone, Copy)]
@@ -52,12 +55,14 @@ pub enum Record {
         /// When, in seconds since 1970 UTC.
         at_s: u64,
     },
-    /// An operator's key.
+    /// A management key.
     ManagementKey(Arc<ManagementKey>),
-    /// An operator's key that is no more.
+    /// A management key that no longer opens anything.
     ManagementKeyDeleted {
         /// Which.
         hash: KeyHash,
+        /// When, in seconds since 1970 UTC.
+        at_s: u64,
     },
     /// An endpoint, new or changed.
     Endpoint(Arc<Endpoint>),

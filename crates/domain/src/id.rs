@@ -81,6 +81,10 @@ opaque_id!(
     WorkspaceId
 );
 opaque_id!(
+    /// The credential of someone who runs the gateway, or a part of it.
+    ManagementKeyId
+);
+opaque_id!(
     /// A node of the customer tree.
     GroupId
 );

@@ -18,14 +18,16 @@ pub mod limit;
 pub mod snapshot;
 pub mod time;
 pub mod usage;
+pub mod workspace;
 
 pub use credential::{Credential, Key, KeyHash, ManagementKey, Scope, Secret, SecretValue};
 pub use edit::{Change, Context, Record, Rejection};
 pub use effective::{BindingLimit, binding_limits};
 pub use endpoint::{Endpoint, Environment, Provider, Region, Target};
 pub use group::{Admission, Enforcement, Group, LEVELS_MAX, Metadata, Model};
-pub use id::{EndpointId, GroupId, RequestId, Slug, WorkspaceId};
+pub use id::{EndpointId, GroupId, ManagementKeyId, RequestId, Slug, WorkspaceId};
 pub use limit::{Limit, LimitType, THRESHOLD_MAX, Unit};
-pub use snapshot::{Snapshot, Version, Workspace};
+pub use snapshot::{Snapshot, Version};
 pub use time::{Clock, Day, Now};
 pub use usage::{Entry, Outcome, Usage, UsageSource};
+pub use workspace::{Prefix, Prefixes, Workspace};

@@ -10,26 +10,16 @@ use std::sync::Arc;
 use rpds::{HashTrieMapSync, HashTrieSetSync, RedBlackTreeMapSync};
 use serde::{Deserialize, Serialize};
 
-use crate::credential::{Credential, Key, KeyHash, ManagementKey, Secret};
+use crate::credential::{Credential, Key, KeyHash, ManagementKey, Scope, Secret};
 use crate::edit::{Change, Record};
 use crate::endpoint::Endpoint;
 use crate::group::Group;
-use crate::id::{EndpointId, GroupId, Slug, WorkspaceId};
+use crate::id::{EndpointId, GroupId, ManagementKeyId, Slug, WorkspaceId};
+use crate::workspace::{Prefix, Prefixes, Workspace};
 
 /// The number of an edit of the configuration. Given by the store, one higher for each edit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Version(pub u64);
-
-/// A tenant of the gateway.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Workspace {
-    /// Opaque, given by us.
-    pub id: WorkspaceId,
-    /// For people.
-    pub name: Arc<str>,
-    /// Seconds since 1970 UTC.
-    pub created_s: u64,
-}
 
 /// The configuration at one version.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +28,12 @@ pub struct Snapshot {
     /// The version that was loaded when the node started: no tree is older to its counters.
     loaded: Version,
     workspaces: HashTrieMapSync<WorkspaceId, Arc<Workspace>>,
+    workspaces_in_order: RedBlackTreeMapSync<Version, WorkspaceId>,
+    /// Owners of listed prefixes.
+    prefix_owners: HashTrieMapSync<Prefix, WorkspaceId>,
+    /// Who owns every other prefix.
+    rest_owner: Option<WorkspaceId>,
+    management_keys: HashTrieMapSync<WorkspaceId, RedBlackTreeMapSync<Version, Arc<ManagementKey>>>,
     groups: HashTrieMapSync<GroupId, Arc<Group>>,
     groups_in_order: RedBlackTreeMapSync<(WorkspaceId, Version), GroupId>,
     groups_by_external_id: HashTrieMapSync<(WorkspaceId, Arc<str>), GroupId>,
@@ -45,7 +41,7 @@ pub struct Snapshot {
     tree_epochs: HashTrieMapSync<GroupId, Version>,
     credentials: HashTrieMapSync<KeyHash, Credential>,
     keys_of_group: HashTrieMapSync<GroupId, RedBlackTreeMapSync<Version, Arc<Key>>>,
-    keys_by_prefix: HashTrieMapSync<Arc<str>, Arc<Key>>,
+    keys_by_prefix: HashTrieMapSync<(WorkspaceId, Arc<str>), Arc<Key>>,
     endpoints: HashTrieMapSync<EndpointId, Arc<Endpoint>>,
     endpoints_in_order: RedBlackTreeMapSync<(WorkspaceId, Version), EndpointId>,
     endpoints_by_slug: HashTrieMapSync<Slug, EndpointId>,
@@ -60,9 +56,50 @@ impl Snapshot {
         self.version
     }
 
-    /// The tenants.
+    /// The tenants in order of creation.
     pub fn workspaces(&self) -> impl Iterator<Item = &Arc<Workspace>> {
-        self.workspaces.values()
+        self.workspaces_after(Version(0))
+    }
+
+    /// The tenants in order of creation, those after `after` only.
+    pub fn workspaces_after(&self, after: Version) -> impl Iterator<Item = &Arc<Workspace>> {
+        let from = Version(after.0.saturating_add(1));
+        self.workspaces_in_order.range(from..).filter_map(|(_, id)| self.workspaces.get(id))
+    }
+
+    /// A tenant that exists.
+    #[must_use]
+    pub fn workspace(&self, id: WorkspaceId) -> Option<&Arc<Workspace>> {
+        self.workspaces.get(&id)
+    }
+
+    /// The tenant whose endpoints may have slugs with this prefix.
+    #[must_use]
+    pub fn prefix_owner(&self, prefix: &str) -> Option<WorkspaceId> {
+        self.prefix_owners.get(prefix).copied().or(self.rest_owner)
+    }
+
+    /// Management keys of a workspace in order of creation, those after `after` only.
+    pub fn management_keys_after(
+        &self,
+        workspace: WorkspaceId,
+        after: Version,
+    ) -> impl Iterator<Item = &Arc<ManagementKey>> {
+        let from = Version(after.0.saturating_add(1));
+        let keys = self.management_keys.get(&workspace).into_iter();
+        keys.flat_map(move |keys| keys.range(from..).map(|(_, key)| key))
+    }
+
+    /// A management key of a workspace.
+    #[must_use]
+    pub fn management_key(&self, workspace: WorkspaceId, id: ManagementKeyId) -> Option<&Arc<ManagementKey>> {
+        self.management_keys_after(workspace, Version(0)).find(|key| key.id == id)
+    }
+
+    /// Every operator's key, in any workspace.
+    pub fn operator_keys(&self) -> impl Iterator<Item = &Arc<ManagementKey>> {
+        let keys = self.management_keys.values().flat_map(RedBlackTreeMapSync::values);
+        keys.filter(|key| key.scope == Scope::Operator)
     }
 
     /// A group that exists.
@@ -116,11 +153,6 @@ impl Snapshot {
         self.credentials.get(hash)
     }
 
-    /// Every credential in force.
-    pub fn credentials(&self) -> impl Iterator<Item = &Credential> {
-        self.credentials.values()
-    }
-
     /// Keys of a group in order of creation, those after `after` only.
     pub fn keys_after(&self, group: GroupId, after: Version) -> impl Iterator<Item = &Arc<Key>> {
         let from = Version(after.0.saturating_add(1));
@@ -130,10 +162,10 @@ impl Snapshot {
             .flat_map(move |keys| keys.range(from..).map(|(_, key)| key))
     }
 
-    /// The key with this prefix, if it is not revoked.
+    /// The key of a workspace with this prefix, if it is not revoked.
     #[must_use]
-    pub fn key_by_prefix(&self, prefix: &str) -> Option<&Arc<Key>> {
-        self.keys_by_prefix.get(prefix)
+    pub fn key_by_prefix(&self, workspace: WorkspaceId, prefix: &str) -> Option<&Arc<Key>> {
+        self.keys_by_prefix.get(&(workspace, prefix.into()))
     }
 
     /// An endpoint that exists.
@@ -201,15 +233,13 @@ impl Snapshot {
 
     fn put(&mut self, record: &Record) {
         match record {
-            Record::Workspace(workspace) => self.workspaces.insert_mut(workspace.id, Arc::clone(workspace)),
+            Record::Workspace(workspace) => self.put_workspace(workspace),
             Record::Group(group) => self.put_group(group),
             Record::GroupDeleted { id, .. } => self.drop_group(*id),
             Record::Key(key) => self.put_key(key),
             Record::KeyRevoked { hash, .. } => self.drop_key(hash),
             Record::ManagementKey(key) => self.put_management_key(key),
-            Record::ManagementKeyDeleted { hash } => {
-                self.credentials.remove_mut(hash);
-            }
+            Record::ManagementKeyDeleted { hash, .. } => self.drop_management_key(hash),
             Record::Endpoint(endpoint) => self.put_endpoint(endpoint),
             Record::EndpointDeleted { id } => self.drop_endpoint(*id),
             Record::Secret(secret) => {
@@ -219,6 +249,24 @@ impl Snapshot {
                 self.secrets.remove_mut(&(*workspace, Arc::clone(name)));
             }
         }
+    }
+
+    fn put_workspace(&mut self, workspace: &Arc<Workspace>) {
+        let id = workspace.id;
+        if let Some(before) = self.workspaces.get(&id).cloned() {
+            before.org_prefixes.listed().iter().for_each(|prefix| {
+                self.prefix_owners.remove_mut(prefix);
+            });
+            self.rest_owner = self.rest_owner.filter(|owner| *owner != id);
+        }
+        match &workspace.org_prefixes {
+            Prefixes::Rest => self.rest_owner = Some(id),
+            Prefixes::Listed(prefixes) => prefixes.iter().for_each(|prefix| {
+                self.prefix_owners.insert_mut(prefix.clone(), id);
+            }),
+        }
+        self.workspaces_in_order.insert_mut(workspace.serial, id);
+        self.workspaces.insert_mut(id, Arc::clone(workspace));
     }
 
     fn put_group(&mut self, group: &Arc<Group>) {
@@ -248,7 +296,7 @@ impl Snapshot {
 
     fn put_key(&mut self, key: &Arc<Key>) {
         self.credentials.insert_mut(key.hash, Credential::Federated(Arc::clone(key)));
-        self.keys_by_prefix.insert_mut(Arc::clone(&key.prefix), Arc::clone(key));
+        self.keys_by_prefix.insert_mut((key.workspace, Arc::clone(&key.prefix)), Arc::clone(key));
         let keys = self.keys_of_group.get(&key.group).cloned().unwrap_or_default();
         self.keys_of_group.insert_mut(key.group, keys.insert(key.serial, Arc::clone(key)));
     }
@@ -256,14 +304,25 @@ impl Snapshot {
     fn drop_key(&mut self, hash: &KeyHash) {
         let Some(Credential::Federated(key)) = self.credentials.get(hash).cloned() else { return };
         self.credentials.remove_mut(hash);
-        self.keys_by_prefix.remove_mut(&key.prefix);
+        self.keys_by_prefix.remove_mut(&(key.workspace, Arc::clone(&key.prefix)));
         if let Some(keys) = self.keys_of_group.get(&key.group).cloned() {
             self.keys_of_group.insert_mut(key.group, keys.remove(&key.serial));
         }
     }
 
     fn put_management_key(&mut self, key: &Arc<ManagementKey>) {
+        self.drop_management_key(&key.hash);
         self.credentials.insert_mut(key.hash, Credential::Management(Arc::clone(key)));
+        let keys = self.management_keys.get(&key.workspace).cloned().unwrap_or_default();
+        self.management_keys.insert_mut(key.workspace, keys.insert(key.serial, Arc::clone(key)));
+    }
+
+    fn drop_management_key(&mut self, hash: &KeyHash) {
+        let Some(Credential::Management(key)) = self.credentials.get(hash).cloned() else { return };
+        self.credentials.remove_mut(hash);
+        if let Some(keys) = self.management_keys.get(&key.workspace).cloned() {
+            self.management_keys.insert_mut(key.workspace, keys.remove(&key.serial));
+        }
     }
 
     fn put_endpoint(&mut self, endpoint: &Arc<Endpoint>) {

@@ -5,10 +5,11 @@ use std::io::{IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use admin::new_management_key;
 use anyhow::{Context as _, bail};
-use domain::edit::key::put_operator_key;
-use domain::{Clock, Credential, KeyHash, ManagementKey, Scope, Snapshot};
-use storage::{MasterKey, Store, random_base62};
+use domain::edit::management_key::{self, ManagementKeyDraft};
+use domain::{Clock, Credential, KeyHash, Rejection, Scope, edit};
+use storage::{EditError, MasterKey, Store};
 
 /// The environment variable with the master key, as 64 hexadecimal digits.
 pub const MASTER_KEY_VARIABLE: &str = "TOLLGATE_MASTER_KEY";
@@ -19,7 +20,7 @@ pub const MANAGEMENT_KEY_FILE_VARIABLE: &str = "TOLLGATE_MANAGEMENT_KEY_FILE";
 
 const MASTER_KEY_FILE: &str = "master.key";
 const OPERATOR_KEY_FILE: &str = "operator.key";
-/// Characters of a management key that may be shown.
+/// Characters of a given management key that may be shown.
 const PREFIX_LEN: usize = 16;
 
 /// The master key: from the environment, else from the data directory, where the first start puts it.
@@ -83,7 +84,7 @@ impl OperatorKey {
 /// Sees to it that somebody can manage this gateway.
 ///
 /// # Errors
-/// A store that cannot be written.
+/// A store that cannot be written; a key of the environment that is something else already.
 pub async fn operator_key(
     store: &Store,
     clock: &dyn Clock,
@@ -93,54 +94,74 @@ pub async fn operator_key(
     let snapshot = store.snapshot();
     // Whatever the environment gave before and does not give now is no longer in force.
     let hash = from_environment.map(|key| store.vault().hash(key.as_bytes()));
-    let given_before = operator_keys(&snapshot).filter(|key| key.from_environment).map(|key| key.hash);
+    let given_before = snapshot.operator_keys().filter(|key| key.from_environment).map(|key| key.hash);
     let replaced: Vec<KeyHash> = given_before.filter(|before| Some(*before) != hash).collect();
     if let (Some(key), Some(hash)) = (from_environment, hash) {
-        let known = snapshot.credential(&hash).is_some();
-        let made = if known { None } else { Some(given(&snapshot, clock, key, hash)?) };
-        put(store, clock, made, replaced).await?;
+        let new = match snapshot.credential(&hash) {
+            Some(known) if is_operators(known) => None,
+            Some(_) => {
+                bail!("{MANAGEMENT_KEY_VARIABLE} is a key of less than an operator already; give another")
+            }
+            None => Some(given(key, hash)),
+        };
+        put(store, clock, new, replaced).await?;
         return Ok(OperatorKey::InForce);
     }
-    if operator_keys(&snapshot).any(|key| !key.from_environment) {
+    if snapshot.operator_keys().any(|key| !key.from_environment) {
         put(store, clock, None, replaced).await?;
         return Ok(OperatorKey::InForce);
     }
-    let key = format!("mgmt_{}.{}", random_base62(12), random_base62(32));
+    let (draft, key) = new_management_key(store.vault(), None, Scope::Operator);
     let path = data_dir.join(OPERATOR_KEY_FILE);
     write_private(&path, &key)?;
-    let made = given(&snapshot, clock, &key, store.vault().hash(key.as_bytes()))?;
-    put(store, clock, Some(ManagementKey { from_environment: false, ..made }), replaced).await?;
+    put(store, clock, Some(management_key::OperatorKey { draft, from_environment: false }), replaced).await?;
     Ok(OperatorKey::Written { path, key })
 }
 
+/// Mints one more operator's key in the first workspace; the key.
+///
+/// # Errors
+/// A store that cannot be written.
+pub(crate) async fn recover(store: &Store, clock: &dyn Clock) -> anyhow::Result<String> {
+    let (draft, key) = new_management_key(store.vault(), Some("recovered".into()), Scope::Operator);
+    let prefix = draft.prefix.clone();
+    put(store, clock, Some(management_key::OperatorKey { draft, from_environment: false }), Vec::new())
+        .await?;
+    tracing::warn!(key.prefix = %prefix, "an operator's key was minted on the machine itself");
+    Ok(key)
+}
+
+fn is_operators(known: &Credential) -> bool {
+    match known {
+        Credential::Management(key) => key.scope == Scope::Operator,
+        Credential::Federated(_) => false,
+    }
+}
+
 /// An operator's key that the environment gives.
-fn given(snapshot: &Snapshot, clock: &dyn Clock, key: &str, hash: KeyHash) -> anyhow::Result<ManagementKey> {
-    let workspace = snapshot.workspaces().next().map(|workspace| workspace.id);
-    Ok(ManagementKey {
-        prefix: key.chars().take(PREFIX_LEN).collect::<String>().into(),
-        hash,
-        workspace: workspace.context("the store has no workspace")?,
-        scope: Scope::Operator,
-        from_environment: true,
-        created_s: clock.now().wall_s(),
-    })
+fn given(key: &str, hash: KeyHash) -> management_key::OperatorKey {
+    let prefix = key.chars().take(PREFIX_LEN).collect::<String>().into();
+    let draft = ManagementKeyDraft { prefix, hash, name: None, scope: Scope::Operator };
+    management_key::OperatorKey { draft, from_environment: true }
 }
 
 /// An edit that changes nothing makes no version, so this may run at every start.
 async fn put(
     store: &Store,
     clock: &dyn Clock,
-    made: Option<ManagementKey>,
+    new: Option<management_key::OperatorKey>,
     replaced: Vec<KeyHash>,
 ) -> anyhow::Result<()> {
-    let put = store.edit(clock.now(), move |cx| Ok((put_operator_key(cx, made, &replaced), ()))).await;
-    put.map_err(|error| anyhow::anyhow!("cannot store the operator's key: {error}"))
-}
-
-fn operator_keys(snapshot: &Snapshot) -> impl Iterator<Item = &ManagementKey> {
-    snapshot.credentials().filter_map(|credential| match credential {
-        Credential::Management(key) => Some(&**key),
-        Credential::Federated(_) => None,
+    let put = move |cx: &edit::Context<'_>| Ok((management_key::put_operator_key(cx, new, &replaced)?, ()));
+    let put = store.edit(clock.now(), put).await;
+    put.map_err(|error| match error {
+        EditError::Rejected(Rejection::Invalid(why)) => {
+            anyhow::anyhow!("the operator's key is refused: {why}")
+        }
+        EditError::Rejected(Rejection::NotFound(why)) => {
+            anyhow::anyhow!("the operator's key is refused: {why}")
+        }
+        EditError::Unavailable => anyhow::anyhow!("cannot store the operator's key: {error}"),
     })
 }
 

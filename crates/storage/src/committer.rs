@@ -37,6 +37,8 @@ pub(crate) enum Message {
     Edit(EditJob),
     /// Say when everything before this is on disk.
     Flush(FlushJob),
+    /// Write when management keys were last used. Asked for once a minute, so it takes no room.
+    LastUsed,
     /// Write what there is and end.
     Close,
 }
@@ -46,6 +48,7 @@ enum After {
     Time,
     Edit(EditJob),
     Flush(FlushJob),
+    LastUsed,
     Close,
 }
 
@@ -78,6 +81,7 @@ impl Committer {
                 After::Edit(job) if written.is_err() => drop(job),
                 After::Edit(job) => self.books.edit(job),
                 After::Flush(flush) => self.flushes.push(flush),
+                After::LastUsed => self.books.write_last_used(),
                 After::Close => return self.finish(),
             }
             self.answer_flushes();
@@ -120,6 +124,7 @@ impl Committer {
             }
             Message::Edit(job) => Some(After::Edit(job)),
             Message::Flush(flush) => Some(After::Flush(flush)),
+            Message::LastUsed => Some(After::LastUsed),
             Message::Close => Some(After::Close),
         }
     }
@@ -177,6 +182,7 @@ impl Committer {
             quiet = if self.room.taken() < before { 0 } else { quiet + 1 };
         }
         self.answer_flushes();
+        self.books.write_last_used();
         if self.room.taken() > 0 {
             tracing::error!(
                 entries.unwritten = self.backlog.len(),

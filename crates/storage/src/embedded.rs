@@ -81,10 +81,12 @@ pub(crate) fn open(
     let snapshot = load::snapshot(&connection, &vault).map_err(doing("reading the configuration"))?;
     let today = load::today(&connection, now.day()).map_err(doing("reading today's use"))?;
     let last_recorded_ms = load::last_recorded_ms(&connection).map_err(doing("reading the ledger"))?;
+    let last_used =
+        load::last_used(&connection).map_err(doing("reading when management keys were last used"))?;
     let fresh = snapshot.version() == Version::default();
     let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
-    let mut books =
-        Books::new(connection, lock, books::Shared { vault, engine, snapshot, today: Arc::new(today) });
+    let (today, last_used) = (Arc::new(today), Arc::new(last_used));
+    let mut books = Books::new(connection, lock, books::Shared { vault, engine, snapshot, today, last_used });
     if fresh {
         books.make_default_workspace(now).map_err(doing("making the first workspace"))?;
     }

@@ -13,8 +13,10 @@
 mod committer;
 mod embedded;
 mod error;
+mod last_used;
 mod ledger;
 mod random;
+mod signature;
 mod store;
 mod today;
 mod vault;
@@ -23,6 +25,7 @@ pub use embedded::Inspection;
 pub use error::{EditError, OpenError, Unavailable};
 pub use ledger::{LEDGER_PENDING_MAX, Permit};
 pub use random::{random_base62, random_bytes};
+pub use signature::is_signed_by;
 pub use store::{EDITS_PENDING_MAX, Options, Store};
 pub use today::{Use, UseScope};
 pub use vault::{MasterKey, Vault};

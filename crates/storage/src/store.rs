@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
 
 use arc_swap::ArcSwap;
-use domain::{Change, Context, Day, GroupId, Now, Rejection, Slug, Snapshot};
+use domain::{Change, Context, Day, GroupId, KeyHash, Now, Rejection, Slug, Snapshot};
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use crate::committer::{Committer, EditJob, FlushJob, Message};
 use crate::embedded::{self, Inspection};
 use crate::error::{EditError, OpenError, Unavailable};
+use crate::last_used::LastUsed;
 use crate::ledger::{Permit, Room};
 use crate::today::{Today, Use, UseScope};
 use crate::vault::{MasterKey, Vault};
@@ -48,6 +49,7 @@ pub(crate) struct Inner {
     snapshot: Arc<ArcSwap<Snapshot>>,
     vault: Arc<Vault>,
     today: Arc<Today>,
+    last_used: Arc<LastUsed>,
     last_recorded_ms: u64,
     /// Reads beside the committer, for management only. Gone once closed.
     reader: Mutex<Option<Connection>>,
@@ -69,8 +71,8 @@ impl Store {
         let vault = Arc::new(Vault::new(&master_key));
         let embedded::Opened { books, last_recorded_ms } = embedded::open(&dir, vault, engine, now)?;
         let reader = embedded::open_reader(&dir)?;
-        let (snapshot, vault, today) =
-            (books.snapshot().clone(), books.vault().clone(), books.today().clone());
+        let (snapshot, vault) = (books.snapshot().clone(), books.vault().clone());
+        let (today, last_used) = (books.today().clone(), books.last_used().clone());
         let room = Arc::new(Room::default());
         let (sender, receiver) = mpsc::channel();
         let committer = Committer::new(books, receiver, Arc::clone(&room));
@@ -83,6 +85,7 @@ impl Store {
             snapshot,
             vault,
             today,
+            last_used,
             last_recorded_ms,
             reader: Mutex::new(Some(reader)),
             wake: thread.thread().clone(),
@@ -140,6 +143,13 @@ impl Store {
         asked.await.map_err(|_| Unavailable)?
     }
 
+    /// When a management key in force was last used, in seconds since 1970 UTC. After a crash up to a minute may be
+    /// missing.
+    #[must_use]
+    pub fn last_used_s(&self, key: &KeyHash) -> Option<u64> {
+        self.inner.last_used.at_s(key)
+    }
+
     /// The latest time of settlement in the ledger when it was opened, in milliseconds since 1970 UTC; 0 if it was
     /// empty.
     #[must_use]
@@ -165,6 +175,14 @@ impl Store {
         let (job, answer) = EditJob::new(now, room, edit);
         self.inner.ask(Message::Edit(job)).map_err(|Unavailable| EditError::Unavailable)?;
         answer.await.unwrap_or(Err(EditError::Unavailable))
+    }
+
+    /// Notes that a management key in force was used. Written by the committer now and then, and on closing.
+    pub fn note_used(&self, key: &KeyHash, now: Now) {
+        if self.inner.last_used.note(*key, now.wall_s()) {
+            // A store that is closed has written everything it was going to write.
+            let _ = self.inner.ask(Message::LastUsed);
+        }
     }
 
     /// Room for one ledger entry; none when too many wait for the disk, or when the disk refuses.

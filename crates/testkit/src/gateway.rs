@@ -32,6 +32,15 @@ pub struct Gateway {
     dir: TempDir,
 }
 
+/// A workspace with its first management key.
+#[derive(Debug, Clone)]
+pub struct Tenant {
+    /// The workspace's id.
+    pub id: String,
+    /// The whole management key; its scope is `manage`.
+    pub key: String,
+}
+
 /// A group with one key.
 #[derive(Debug, Clone)]
 pub struct Customer {
@@ -52,6 +61,8 @@ impl Gateway {
         let mut config = Config::defaults().unwrap();
         config.server.listen = "127.0.0.1:0".parse().unwrap();
         config.server.workers = 2;
+        // The clock stands still, so that a test lives in one second.
+        config.management.rate_limit_per_second = 0;
         configure(&mut config);
         let mut gateway = Self {
             clock: Arc::default(),
@@ -118,6 +129,38 @@ impl Gateway {
     /// A request with the operator's key.
     pub fn manage(&self, method: Method, path: &str) -> Request {
         self.request(method, path).header("authorization", format!("Bearer {OPERATOR_KEY}"))
+    }
+
+    /// A request with another credential.
+    pub fn manage_as(&self, key: &str, method: Method, path: &str) -> Request {
+        self.request(method, path).header("authorization", format!("Bearer {key}"))
+    }
+
+    /// A whole exchange with another credential; `null` sends no body.
+    pub async fn send_as(&self, key: &str, method: Method, path: &str, body: Value) -> Reply {
+        let request = self.manage_as(key, method, path);
+        if body.is_null() { request.send().await } else { request.json(&body).send().await }
+    }
+
+    /// Creates a workspace that owns these slug prefixes.
+    pub async fn tenant(&self, name: &str, prefixes: &[&str]) -> Tenant {
+        let body = json!({ "name": name, "org_prefixes": prefixes });
+        let made = self.post("/v1/workspaces", body).await.expect(200).body;
+        let text = |field: &str| made[field].as_str().unwrap().to_owned();
+        Tenant { id: text("id"), key: text("management_key") }
+    }
+
+    /// Mints a management key; the whole key.
+    pub async fn management_key(&self, workspace: &str, scope: &str) -> String {
+        let path = format!("/v1/workspaces/{workspace}/management_keys");
+        let made = self.post(&path, json!({ "scope": scope })).await.expect(200);
+        made.body["key"].as_str().unwrap().to_owned()
+    }
+
+    /// The id of the workspace that the gateway began with.
+    pub async fn first_workspace(&self) -> String {
+        let list = self.get("/v1/workspaces?limit=1").await.expect(200);
+        list.body["items"][0]["id"].as_str().unwrap().to_owned()
     }
 
     /// `GET`, with the operator's key.

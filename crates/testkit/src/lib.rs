@@ -15,8 +15,10 @@
 mod client;
 mod clock;
 mod gateway;
+mod signing;
 
 pub use client::{Reply, Request, Streaming};
 pub use clock::ManualClock;
-pub use gateway::{Customer, Gateway, OPERATOR_KEY};
+pub use gateway::{Customer, Gateway, OPERATOR_KEY, Tenant};
 pub use modelsim::{Act, End, ModelServer, Script, UsageReport};
+pub use signing::Signer;

@@ -7,17 +7,17 @@ use domain::edit;
 
 use super::EndpointView;
 use super::shape::CreateBody;
+use crate::access::Manager;
 use crate::admin::Admin;
-use crate::authenticate::Operator;
 use crate::error::Error;
 use crate::json::{Answer, Received, parse};
 
 pub(crate) async fn endpoint_create(
-    operator: Operator,
+    manager: Manager,
     State(admin): State<Arc<Admin>>,
     Received(body): Received,
 ) -> Result<Answer<EndpointView>, Error> {
-    let draft = parse::<CreateBody>(&body)?.draft(operator.workspace, &admin.settings)?;
+    let draft = parse::<CreateBody>(&body)?.draft(manager, &admin.settings)?;
     let created = move |cx: &edit::Context<'_>| edit::endpoint::create(cx, draft);
     let endpoint = admin.store.edit(admin.clock.now(), created).await?;
     tracing::info!(endpoint.id = %endpoint.id, endpoint.slug = %endpoint.slug, "endpoint created");

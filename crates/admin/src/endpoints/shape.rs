@@ -6,9 +6,10 @@ use std::sync::Arc;
 use domain::destination::{BaseUrl, Reach, reach};
 use domain::edit::endpoint::{EndpointDraft, EndpointPatch, check_target};
 use domain::endpoint::VertexConfig;
-use domain::{Admission, Provider, Region, Slug, Target, WorkspaceId};
+use domain::{Admission, Provider, Region, Scope, Slug, Target};
 use serde::Deserialize;
 
+use crate::access::Manager;
 use crate::admin::Settings;
 use crate::error::Error;
 use crate::groups::AdmissionWord;
@@ -72,15 +73,14 @@ impl CreateBody {
     ///
     /// # Errors
     /// The first rule that the body breaks by itself.
-    pub(super) fn draft(self, workspace: WorkspaceId, settings: &Settings) -> Result<EndpointDraft, Error> {
+    pub(super) fn draft(self, manager: Manager, settings: &Settings) -> Result<EndpointDraft, Error> {
         Ok(EndpointDraft {
-            workspace,
+            workspace: manager.workspace,
             slug: self.slug,
             region: self.region.map(|Word(region)| region).unwrap_or_default(),
-            target: target(self.targets, settings)?,
+            target: target(self.targets, manager.scope, settings)?,
             admission: self.admission.map(choice).transpose()?,
-            // Only operators come here, and their targets may stand in a private network.
-            private_allowed: true,
+            private_allowed: manager.scope == Scope::Operator,
         })
     }
 }
@@ -90,16 +90,15 @@ impl UpdateBody {
     ///
     /// # Errors
     /// The first rule that the body breaks by itself; no change at all.
-    pub(super) fn patch(self, settings: &Settings) -> Result<EndpointPatch, Error> {
+    pub(super) fn patch(self, manager: Manager, settings: &Settings) -> Result<EndpointPatch, Error> {
         let Self { slug, region, targets, admission } = self;
         if slug.is_none() && region.is_none() && targets.is_none() && admission.is_none() {
             return Err(Error::invalid("Nothing to change; send slug, targets, region or admission."));
         }
-        let target = targets.map(|targets| target(targets, settings)).transpose()?;
+        let target = targets.map(|targets| target(targets, manager.scope, settings)).transpose()?;
         Ok(EndpointPatch {
             slug,
-            // Only operators come here, as in a create.
-            target: target.map(|target| (target, true)),
+            target: target.map(|target| (target, manager.scope == Scope::Operator)),
             region: region.map(|Word(region)| region),
             admission: admission.map(|word| word.map(choice).transpose()).transpose()?,
         })
@@ -110,8 +109,8 @@ fn choice(Word(word): Word<AdmissionWord>) -> Result<Admission, Error> {
     word.choice()
 }
 
-/// The one target of an endpoint.
-fn target(targets: Vec<Object<TargetBody>>, settings: &Settings) -> Result<Target, Error> {
+/// The one target of an endpoint, as one with this scope may write it.
+fn target(targets: Vec<Object<TargetBody>>, scope: Scope, settings: &Settings) -> Result<Target, Error> {
     let [Object(body)] = <[_; 1]>::try_from(targets).map_err(|other| {
         Error::invalid(format!("targets holds {} targets; list exactly one.", other.len()))
     })?;
@@ -121,10 +120,10 @@ fn target(targets: Vec<Object<TargetBody>>, settings: &Settings) -> Result<Targe
     let mut target = stated(body)?;
     check_target(&target)?;
     if let Some(url) = &target.base_url {
-        check_url(url, settings)?;
+        check_url(url, scope, settings)?;
     }
     if let Some(secret) = &target.secret_id {
-        check_secret(secret, &settings.secrets_env_allow)?;
+        check_secret(secret, scope, &settings.secrets_env_allow)?;
     }
     target.environment_name = target.environment_name.filter(|name| **name != *PRODUCTION);
     Ok(target)
@@ -162,7 +161,7 @@ fn url_part(field: &str, Text(name): Text) -> Result<Arc<str>, Error> {
     Ok(name)
 }
 
-fn check_url(text: &str, settings: &Settings) -> Result<(), Error> {
+fn check_url(text: &str, scope: Scope, settings: &Settings) -> Result<(), Error> {
     let refuse = |why: &str| Error::invalid(format!("targets[0].base_url cannot be used: {why}."));
     if text.len() > URL_LEN_MAX {
         return Err(refuse(&format!("it is longer than {URL_LEN_MAX} characters")));
@@ -171,15 +170,27 @@ fn check_url(text: &str, settings: &Settings) -> Result<(), Error> {
     if !url.tls && !settings.allow_http {
         return Err(refuse("it is plain HTTP, which this gateway does not allow; use https://"));
     }
-    match url.literal().map(|address: IpAddr| reach(address)) {
-        Some(Reach::Never) => Err(refuse("it is an address that is never called")),
-        Some(Reach::Public | Reach::Private) | None => Ok(()),
+    let Some(address) = url.literal() else { return Ok(()) };
+    let allowed = |address: IpAddr| {
+        settings.allow_networks.iter().any(|network| network.contains(address.to_canonical()))
+    };
+    match reach(address) {
+        Reach::Never => Err(refuse("it is an address that is never called")),
+        Reach::Private if scope != Scope::Operator && !allowed(address) => {
+            Err(refuse("it is a private address, which only an operator's key may write"))
+        }
+        Reach::Public | Reach::Private => Ok(()),
     }
 }
 
-/// One from the environment must be allowed by name; whether a named one exists is seen inside the edit.
-fn check_secret(name: &str, allowed: &[String]) -> Result<(), Error> {
+/// One from the environment is for operators, and must be allowed by name; whether a named one exists is seen inside the edit.
+fn check_secret(name: &str, scope: Scope, allowed: &[String]) -> Result<(), Error> {
     let Some(variable) = name.strip_prefix(ENV_PREFIX) else { return Ok(()) };
+    if scope != Scope::Operator {
+        return Err(Error::Forbidden(
+            "targets[0].secret_id: only an operator's key may use the gateway's environment; put a secret instead.",
+        ));
+    }
     let listed = allowed.iter().any(|allowed| allowed == variable);
     if !listed || variable.starts_with(OWN_VARIABLES) {
         return Err(Error::invalid(format!(

@@ -7,8 +7,8 @@ use domain::Usage;
 use serde::Serialize;
 
 use super::named;
+use crate::access::Manager;
 use crate::admin::{Admin, Probe};
-use crate::authenticate::Operator;
 use crate::error::Error;
 use crate::json::Answer;
 use crate::path::InPath;
@@ -37,11 +37,11 @@ impl UsageView {
 }
 
 pub(crate) async fn endpoint_test(
-    operator: Operator,
+    manager: Manager,
     State(admin): State<Arc<Admin>>,
     InPath(id): InPath<String>,
 ) -> Result<Answer<ProbeView>, Error> {
-    let endpoint = Arc::clone(named(&admin.store.snapshot(), operator.workspace, &id)?);
+    let endpoint = Arc::clone(named(&admin.store.snapshot(), manager.workspace, &id)?);
     let Probe { status, error, ttft_ms, usage } = admin.prober.probe(endpoint).await;
     Ok(Answer(ProbeView { status, error, ttft_ms, usage: usage.map(UsageView::of) }))
 }

@@ -7,17 +7,17 @@ use domain::edit;
 
 use super::GroupView;
 use super::shape::CreateBody;
+use crate::access::Manager;
 use crate::admin::Admin;
-use crate::authenticate::Operator;
 use crate::error::Error;
 use crate::json::{Answer, Received, parse};
 
 pub(crate) async fn group_create(
-    operator: Operator,
+    manager: Manager,
     State(admin): State<Arc<Admin>>,
     Received(body): Received,
 ) -> Result<Answer<GroupView>, Error> {
-    let draft = parse::<CreateBody>(&body)?.draft(operator.workspace, &admin.settings)?;
+    let draft = parse::<CreateBody>(&body)?.draft(manager.workspace, &admin.settings)?;
     let created = move |cx: &edit::Context<'_>| {
         let (change, group) = edit::group::create(cx, draft)?;
         // Rendered from the very configuration this edit makes, whatever the next edit does.

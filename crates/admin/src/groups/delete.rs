@@ -7,8 +7,8 @@ use domain::{GroupId, Metadata, edit};
 use serde::Serialize;
 
 use super::named;
+use crate::access::Manager;
 use crate::admin::Admin;
-use crate::authenticate::Operator;
 use crate::error::Error;
 use crate::json::Answer;
 use crate::path::InPath;
@@ -23,13 +23,13 @@ pub(crate) struct DeletedView {
 }
 
 pub(crate) async fn group_delete(
-    operator: Operator,
+    manager: Manager,
     State(admin): State<Arc<Admin>>,
     InPath(id): InPath<String>,
 ) -> Result<Answer<DeletedView>, Error> {
-    let id = named(&admin.store.snapshot(), operator.workspace, &id)?.id;
+    let id = named(&admin.store.snapshot(), manager.workspace, &id)?.id;
     let deleted = move |cx: &edit::Context<'_>| {
-        let (change, group) = edit::group::delete(cx, operator.workspace, id)?;
+        let (change, group) = edit::group::delete(cx, manager.workspace, id)?;
         Ok((change, (group, cx.now_s)))
     };
     let (group, deleted_s) = admin.store.edit(admin.clock.now(), deleted).await?;

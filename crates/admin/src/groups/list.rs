@@ -6,25 +6,25 @@ use axum::extract::State;
 use domain::Group;
 
 use super::{GroupView, named};
+use crate::access::Viewer;
 use crate::admin::Admin;
-use crate::authenticate::Operator;
 use crate::error::Error;
 use crate::json::Answer;
 use crate::page::{Kind, ListQuery, Page};
 use crate::path::InPath;
 
 pub(crate) async fn group_get(
-    operator: Operator,
+    viewer: Viewer,
     State(admin): State<Arc<Admin>>,
     InPath(id): InPath<String>,
 ) -> Result<Answer<GroupView>, Error> {
     let snapshot = admin.store.snapshot();
-    let group = named(&snapshot, operator.workspace, &id)?;
+    let group = named(&snapshot, viewer.workspace, &id)?;
     Ok(Answer(GroupView::of(&snapshot, group)))
 }
 
 pub(crate) async fn group_list(
-    operator: Operator,
+    viewer: Viewer,
     State(admin): State<Arc<Admin>>,
     query: ListQuery,
 ) -> Result<Answer<Page<GroupView>>, Error> {
@@ -36,10 +36,10 @@ pub(crate) async fn group_list(
     };
     let page = match query.get("external_entity_id")? {
         Some(external) => {
-            let found = snapshot.group_by_external_id(operator.workspace, external);
+            let found = snapshot.group_by_external_id(viewer.workspace, external);
             page(&mut found.into_iter().filter(|group| group.serial > after))
         }
-        None => page(&mut snapshot.groups_after(operator.workspace, after)),
+        None => page(&mut snapshot.groups_after(viewer.workspace, after)),
     };
     Ok(Answer(page))
 }

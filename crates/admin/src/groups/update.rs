@@ -7,23 +7,23 @@ use domain::edit;
 
 use super::shape::UpdateBody;
 use super::{GroupView, named};
+use crate::access::Manager;
 use crate::admin::Admin;
-use crate::authenticate::Operator;
 use crate::error::Error;
 use crate::json::{Answer, Received, parse};
 use crate::path::InPath;
 
 pub(crate) async fn group_update(
-    operator: Operator,
+    manager: Manager,
     State(admin): State<Arc<Admin>>,
     InPath(id): InPath<String>,
     Received(body): Received,
 ) -> Result<Answer<GroupView>, Error> {
     // What the body is compared with here can never change; the rest is checked inside the edit.
-    let group = Arc::clone(named(&admin.store.snapshot(), operator.workspace, &id)?);
+    let group = Arc::clone(named(&admin.store.snapshot(), manager.workspace, &id)?);
     let patch = parse::<UpdateBody>(&body)?.patch(&group, &admin.settings)?;
     let updated = move |cx: &edit::Context<'_>| {
-        let (change, group) = edit::group::update(cx, operator.workspace, group.id, patch)?;
+        let (change, group) = edit::group::update(cx, manager.workspace, group.id, patch)?;
         let snapshot = cx.snapshot.apply(&change);
         Ok((change, (snapshot, group)))
     };

@@ -13,8 +13,8 @@ use serde::Serialize;
 use storage::UseScope;
 
 use super::named;
+use crate::access::Viewer;
 use crate::admin::Admin;
-use crate::authenticate::Operator;
 use crate::error::Error;
 use crate::json::Answer;
 use crate::path::InPath;
@@ -40,12 +40,12 @@ struct EntryView {
 }
 
 pub(crate) async fn group_usage(
-    operator: Operator,
+    viewer: Viewer,
     State(admin): State<Arc<Admin>>,
     InPath(id): InPath<String>,
 ) -> Result<Answer<UsageView>, Error> {
     let snapshot = admin.store.snapshot();
-    let group = named(&snapshot, operator.workspace, &id)?;
+    let group = named(&snapshot, viewer.workspace, &id)?;
     let now = admin.clock.now();
     let mut usage = BTreeMap::new();
     for model in &group.models {

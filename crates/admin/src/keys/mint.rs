@@ -4,20 +4,20 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use domain::edit::group::check_name;
-use domain::edit::key::KeyDraft;
-use domain::{GroupId, Key, WorkspaceId, edit};
+use domain::edit::key::{KeyDraft, TAKEN};
+use domain::{GroupId, Key, Rejection, WorkspaceId, edit};
 use serde::{Deserialize, Serialize};
 use storage::{EditError, random_base62};
 
+use crate::access::Manager;
 use crate::admin::Admin;
-use crate::authenticate::Operator;
 use crate::error::Error;
 use crate::groups::named;
 use crate::json::{Answer, NotYet, Received, parse};
 use crate::path::InPath;
 
 /// Every prefix of ours begins so.
-const MARK: &str = "sky_";
+pub(super) const MARK: &str = "sky_";
 /// Characters of a prefix after the mark.
 const PREFIX_LEN: usize = 12;
 /// Characters of a secret: 190 bits.
@@ -41,17 +41,17 @@ pub(crate) struct MintedView {
 }
 
 pub(crate) async fn key_mint(
-    operator: Operator,
+    manager: Manager,
     State(admin): State<Arc<Admin>>,
     InPath(group): InPath<String>,
     Received(body): Received,
 ) -> Result<Answer<MintedView>, Error> {
-    let group = named(&admin.store.snapshot(), operator.workspace, &group)?.id;
+    let group = named(&admin.store.snapshot(), manager.workspace, &group)?.id;
     let MintBody { name, .. } = if body.is_empty() { MintBody::default() } else { parse(&body)? };
     if let Some(name) = &name {
         check_name("name", name)?;
     }
-    let (key, api_key) = mint(&admin, operator.workspace, group, name.map(Arc::from)).await?;
+    let (key, api_key) = mint(&admin, manager.workspace, group, name.map(Arc::from)).await?;
     tracing::info!(group.id = %group, key.prefix = %key.prefix, "key minted");
     Ok(Answer(MintedView { api_key, prefix: Arc::clone(&key.prefix), name: key.name.clone() }))
 }
@@ -66,11 +66,11 @@ async fn mint(
         let prefix: Arc<str> = format!("{MARK}{}", random_base62(PREFIX_LEN)).into();
         let api_key = format!("{prefix}.{}", random_base62(SECRET_LEN));
         let hash = admin.store.vault().hash(api_key.as_bytes());
-        let draft = KeyDraft { prefix: Arc::clone(&prefix), hash, name: name.clone() };
+        let draft = KeyDraft { prefix, hash, name: name.clone() };
         let minted = move |cx: &edit::Context<'_>| edit::key::mint(cx, workspace, group, draft);
         match admin.store.edit(admin.clock.now(), minted).await {
             Ok(key) => return Ok((key, api_key)),
-            Err(EditError::Rejected(_)) if admin.store.snapshot().key_by_prefix(&prefix).is_some() => {}
+            Err(EditError::Rejected(Rejection::Invalid(why))) if why == TAKEN => {}
             Err(error) => return Err(error.into()),
         }
     }

@@ -87,8 +87,9 @@ pub fn check_target(target: &Target) -> Result<(), Rejection> {
 /// Creates an endpoint.
 ///
 /// # Errors
-/// A slug that is taken, anywhere on this gateway; an unknown secret.
+/// A slug whose prefix another workspace owns, or that is taken, anywhere on this gateway; an unknown secret.
 pub fn create(cx: &Context<'_>, draft: EndpointDraft) -> Result<(Change, Arc<Endpoint>), Rejection> {
+    check_owned(cx, draft.workspace, &draft.slug)?;
     check_free(cx, &draft.slug)?;
     check_secret(cx, draft.workspace, &draft.target)?;
     let endpoint = Arc::new(Endpoint {
@@ -109,7 +110,7 @@ pub fn create(cx: &Context<'_>, draft: EndpointDraft) -> Result<(Change, Arc<End
 /// Updates an endpoint: a new target, a new name, or both.
 ///
 /// # Errors
-/// An unknown endpoint or secret, or a slug that is taken.
+/// An unknown endpoint or secret, or a slug that is taken or whose prefix another workspace owns.
 pub fn update(
     cx: &Context<'_>,
     workspace: WorkspaceId,
@@ -119,6 +120,7 @@ pub fn update(
     let before = visible(cx, workspace, id)?;
     let mut after = Endpoint::clone(before);
     if let Some(slug) = patch.slug.filter(|slug| *slug != before.slug) {
+        check_owned(cx, workspace, &slug)?;
         check_free(cx, &slug)?;
         after.slug = slug;
     }
@@ -153,6 +155,17 @@ fn visible<'a>(
 ) -> Result<&'a Arc<Endpoint>, Rejection> {
     let endpoint = cx.snapshot.endpoint(id).filter(|endpoint| endpoint.workspace == workspace);
     endpoint.ok_or(Rejection::NotFound(NO_ENDPOINT))
+}
+
+/// Comes before the question whether the slug is free, so that nobody learns what others serve.
+fn check_owned(cx: &Context<'_>, workspace: WorkspaceId, slug: &Slug) -> Result<(), Rejection> {
+    match cx.snapshot.prefix_owner(slug.prefix()) {
+        Some(owner) if owner == workspace => Ok(()),
+        _ => Err(Rejection::invalid(format!(
+            "This workspace does not own the prefix `{}`; use one of its own, or ask the operator for it.",
+            slug.prefix()
+        ))),
+    }
 }
 
 fn check_free(cx: &Context<'_>, slug: &Slug) -> Result<(), Rejection> {

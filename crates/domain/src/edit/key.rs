@@ -1,15 +1,18 @@
-//! Keys: mint and revoke.
+//! Keys: mint or register, and revoke.
 
 use std::sync::Arc;
 
 use super::{Change, Context, Record, Rejection};
-use crate::credential::{Key, KeyHash, ManagementKey};
+use crate::credential::{Key, KeyHash};
 use crate::edit::group::visible;
 use crate::id::{GroupId, WorkspaceId};
 
+/// For the client of a key that is taken, in whole or by its prefix. Those that were revoked are taken too.
+pub const TAKEN: &str = "A key with this prefix exists, or existed, in this workspace; choose another key.";
+
 const NO_KEY: &str = "No key with this prefix exists in this group.";
 
-/// A key that was just made; its secret is known to the caller alone.
+/// A key that was just made, here or by the client; the whole of it is known to the client alone.
 #[derive(Debug, Clone)]
 pub struct KeyDraft {
     /// First characters, safe to show.
@@ -20,10 +23,10 @@ pub struct KeyDraft {
     pub name: Option<Arc<str>>,
 }
 
-/// Gives a group one more key.
+/// Gives a group one more key. What was revoked is not in the snapshot: the store refuses that, with [`TAKEN`] too.
 ///
 /// # Errors
-/// An unknown group; a prefix that is taken (make another and ask again).
+/// An unknown group; a prefix that is taken in the workspace, or a key that is one already anywhere ([`TAKEN`]).
 pub fn mint(
     cx: &Context<'_>,
     workspace: WorkspaceId,
@@ -31,12 +34,14 @@ pub fn mint(
     draft: KeyDraft,
 ) -> Result<(Change, Arc<Key>), Rejection> {
     let group = visible(cx.snapshot, workspace, group)?;
-    if cx.snapshot.key_by_prefix(&draft.prefix).is_some() {
-        return Err(Rejection::invalid("A key with this prefix exists already."));
+    let known = cx.snapshot.credential(&draft.hash).is_some();
+    if known || cx.snapshot.key_by_prefix(workspace, &draft.prefix).is_some() {
+        return Err(Rejection::invalid(TAKEN));
     }
     let key = Arc::new(Key {
         prefix: draft.prefix,
         hash: draft.hash,
+        workspace,
         group: group.id,
         name: draft.name,
         serial: cx.version,
@@ -57,16 +62,8 @@ pub fn revoke(
     prefix: &str,
 ) -> Result<(Change, Arc<Key>), Rejection> {
     let group = visible(cx.snapshot, workspace, group)?;
-    let key = cx.snapshot.key_by_prefix(prefix).filter(|key| key.group == group.id);
+    let key = cx.snapshot.key_by_prefix(workspace, prefix).filter(|key| key.group == group.id);
     let key = key.ok_or(Rejection::NotFound(NO_KEY))?;
     let records = vec![Record::KeyRevoked { hash: key.hash, at_s: cx.now_s }];
     Ok((Change { version: cx.version, records, trees: vec![group.root] }, Arc::clone(key)))
-}
-
-/// Puts an operator's key in force, if there is a new one, in place of those in `replaced`.
-#[must_use]
-pub fn put_operator_key(cx: &Context<'_>, key: Option<ManagementKey>, replaced: &[KeyHash]) -> Change {
-    let gone = replaced.iter().map(|hash| Record::ManagementKeyDeleted { hash: *hash });
-    let records = gone.chain(key.map(|key| Record::ManagementKey(Arc::new(key)))).collect();
-    Change { version: cx.version, records, trees: Vec::new() }
 }

@@ -83,7 +83,8 @@ fn create_private_dir(dir: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
-fn open(data_dir: &Path, engine: &Arc<Engine>) -> anyhow::Result<Store> {
+/// Opens the store with its master key.
+pub(super) fn open(data_dir: &Path, engine: &Arc<Engine>) -> anyhow::Result<Store> {
     let master_key = keys::master_key(data_dir, environment(MASTER_KEY_VARIABLE).as_deref())?;
     let options =
         Options { dir: data_dir.to_owned(), master_key, engine: Arc::clone(engine), now: raw_now() };

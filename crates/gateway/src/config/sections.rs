@@ -92,6 +92,7 @@ pub struct SecretsSection {
 pub struct ManagementSection {
     pub hierarchy_optional: bool,
     pub accept_zero_threshold: bool,
+    pub rate_limit_per_second: u32,
     pub max_body_mb: usize,
 }
 

@@ -59,6 +59,8 @@ pub(super) fn admin_settings(config: &Config) -> admin::Settings {
         threshold_min: if management.accept_zero_threshold { 0 } else { 1 },
         body_max: management.max_body_mb.saturating_mul(MIB),
         allow_http: config.upstream.allow_http,
+        allow_networks: config.upstream.allow_networks.clone(),
+        rate_limit_per_second: management.rate_limit_per_second,
         secrets_env_allow: config.secrets.env_allow.clone(),
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use domain::{
     Change, Context, Enforcement, Entry, Group, LimitType, Now, Record, Rejection, Snapshot, Unit, Version,
-    Workspace, WorkspaceId,
+    edit,
 };
 use rusqlite::{Connection, ffi, params};
 
@@ -18,6 +18,7 @@ use super::lock::Lock;
 use super::{config_rows, fields, ledger_rows};
 use crate::committer::{EditJob, Prepared};
 use crate::error::EditError;
+use crate::last_used::LastUsed;
 use crate::random::random_bytes;
 use crate::today::{Today, UseScope};
 use crate::vault::Vault;
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) engine: Arc<limits::Engine>,
     pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
     pub(crate) today: Arc<Today>,
+    pub(crate) last_used: Arc<LastUsed>,
 }
 
 pub(crate) struct Books {
@@ -57,6 +59,10 @@ impl Books {
         &self.shared.today
     }
 
+    pub(crate) fn last_used(&self) -> &Arc<LastUsed> {
+        &self.shared.last_used
+    }
+
     /// Writes a batch of entries, all or none.
     pub(crate) fn write_entries(&mut self, entries: &[Entry]) -> rusqlite::Result<()> {
         let tx = self.connection.transaction()?;
@@ -64,6 +70,18 @@ impl Books {
         tx.commit()?;
         self.shared.today.add(sums.day_use);
         Ok(())
+    }
+
+    /// Writes when management keys were last used. What the disk refuses is written another time.
+    pub(crate) fn write_last_used(&self) {
+        let uses = self.shared.last_used.unwritten();
+        if uses.is_empty() {
+            return;
+        }
+        match config_rows::write_last_used(&self.connection, &uses) {
+            Ok(()) => self.shared.last_used.written(&uses),
+            Err(error) => tracing::warn!(%error, "when management keys were last used cannot be written"),
+        }
     }
 
     /// Makes one edit and answers it.
@@ -87,9 +105,7 @@ impl Books {
     pub(crate) fn make_default_workspace(&mut self, now: Now) -> rusqlite::Result<()> {
         let snapshot = self.shared.snapshot.load_full();
         let cx = self.context(&snapshot, now)?;
-        let (id, name) = (WorkspaceId(cx.fresh_id), "default".into());
-        let records = vec![Record::Workspace(Arc::new(Workspace { id, name, created_s: cx.now_s }))];
-        self.write_change(&snapshot, &Change { version: cx.version, records, trees: Vec::new() }, now)
+        self.write_change(&snapshot, &edit::workspace::first(&cx), now)
     }
 
     fn context<'a>(&self, snapshot: &'a Snapshot, now: Now) -> rusqlite::Result<Context<'a>> {
@@ -121,7 +137,7 @@ impl Books {
         self.write_change(before, change, now).map_err(|error| {
             if is_taken(&error) {
                 tracing::warn!(%error, "an edit was refused by the rows");
-                return EditError::Rejected(Rejection::Invalid(TAKEN.into()));
+                return EditError::Rejected(Rejection::Invalid(words_for_taken(change).into()));
             }
             tracing::error!(%error, "the configuration cannot be written");
             EditError::Unavailable
@@ -136,6 +152,11 @@ impl Books {
             ledger_rows::write_opening(&tx, opening)?;
         }
         tx.commit()?;
+        for record in &change.records {
+            if let Record::ManagementKeyDeleted { hash, .. } = record {
+                self.shared.last_used.forget(hash);
+            }
+        }
         // The snapshot first: whoever is told that its path is stale must find the new one.
         self.shared.snapshot.store(Arc::new(before.apply(change)));
         for root in &change.trees {
@@ -178,7 +199,19 @@ impl Books {
 /// Whether the rows hold such a thing already. The snapshot cannot tell: what was revoked or deleted is not in it.
 fn is_taken(error: &rusqlite::Error) -> bool {
     let code = error.sqlite_error().map(|error| error.extended_code);
-    matches!(code, Some(ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY))
+    let unique = [
+        ffi::SQLITE_CONSTRAINT_UNIQUE,
+        ffi::SQLITE_CONSTRAINT_PRIMARYKEY,
+        // Between tables.
+        ffi::SQLITE_CONSTRAINT_TRIGGER,
+    ];
+    code.is_some_and(|code| unique.contains(&code))
+}
+
+/// A key that was revoked is refused in the same words as one that is in force.
+fn words_for_taken(change: &Change) -> &'static str {
+    let of_key = |record: &Record| matches!(record, Record::Key(_) | Record::ManagementKey(_));
+    if change.records.iter().any(of_key) { edit::key::TAKEN } else { TAKEN }
 }
 
 impl fmt::Debug for Books {

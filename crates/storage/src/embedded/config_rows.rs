@@ -1,7 +1,9 @@
 //! The configuration as rows: what a change writes.
 
-use domain::{Change, Endpoint, Group, Key, ManagementKey, Record, Secret, Workspace};
-use rusqlite::{Transaction, params};
+use domain::{
+    Change, Endpoint, Group, Key, KeyHash, ManagementKey, Prefix, Prefixes, Record, Secret, Workspace,
+};
+use rusqlite::{Connection, Transaction, params};
 
 use super::fields::{count, id, json, word};
 use crate::vault::Vault;
@@ -29,10 +31,10 @@ fn write_record(tx: &Transaction<'_>, vault: &Vault, record: &Record) -> rusqlit
             tx.prepare_cached(sql)?.execute(params![hash.0, count(*at_s)]).map(drop)
         }
         Record::ManagementKey(key) => write_management_key(tx, key),
-        Record::ManagementKeyDeleted { hash } => tx
-            .prepare_cached("DELETE FROM management_keys WHERE hash = ?1")?
-            .execute(params![hash.0])
-            .map(drop),
+        Record::ManagementKeyDeleted { hash, at_s } => {
+            let sql = "UPDATE management_keys SET deleted_s = ?2 WHERE hash = ?1";
+            tx.prepare_cached(sql)?.execute(params![hash.0, count(*at_s)]).map(drop)
+        }
         Record::Endpoint(endpoint) => write_endpoint(tx, endpoint),
         Record::EndpointDeleted { id: endpoint } => tx
             .prepare_cached("DELETE FROM endpoints WHERE id = ?1")?
@@ -46,11 +48,39 @@ fn write_record(tx: &Transaction<'_>, vault: &Vault, record: &Record) -> rusqlit
     }
 }
 
+/// Writes when management keys were last used, all in one transaction.
+pub(crate) fn write_last_used(connection: &Connection, uses: &[(KeyHash, u64)]) -> rusqlite::Result<()> {
+    let tx = connection.unchecked_transaction()?;
+    let mut write = tx.prepare_cached("UPDATE management_keys SET last_used_s = ?2 WHERE hash = ?1")?;
+    for (hash, at_s) in uses {
+        write.execute(params![hash.0, count(*at_s)])?;
+    }
+    drop(write);
+    tx.commit()
+}
+
 fn write_workspace(tx: &Transaction<'_>, workspace: &Workspace) -> rusqlite::Result<()> {
-    let Workspace { id: workspace, name, created_s } = workspace;
-    let sql = "INSERT INTO workspaces (id, name, created_s) VALUES (?1, ?2, ?3)
-               ON CONFLICT (id) DO UPDATE SET name = excluded.name";
-    tx.prepare_cached(sql)?.execute(params![id(workspace.0), name, count(*created_s)]).map(drop)
+    let Workspace { id: workspace, name, onboarded, org_prefixes, ed25519_public_key, serial, created_s } =
+        workspace;
+    let prefixes = match org_prefixes {
+        Prefixes::Rest => None,
+        Prefixes::Listed(list) => Some(json(&list.iter().map(Prefix::as_str).collect::<Vec<_>>())?),
+    };
+    let sql =
+        "INSERT INTO workspaces (id, name, onboarded, org_prefixes, ed25519_public_key, serial, created_s)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+               ON CONFLICT (id) DO UPDATE SET name = excluded.name, onboarded = excluded.onboarded,
+                   org_prefixes = excluded.org_prefixes, ed25519_public_key = excluded.ed25519_public_key";
+    let values = params![
+        id(workspace.0),
+        name,
+        onboarded,
+        prefixes,
+        ed25519_public_key,
+        count(serial.0),
+        count(*created_s)
+    ];
+    tx.prepare_cached(sql)?.execute(values).map(drop)
 }
 
 fn write_group(tx: &Transaction<'_>, group: &Group) -> rusqlite::Result<()> {
@@ -81,20 +111,38 @@ fn write_group(tx: &Transaction<'_>, group: &Group) -> rusqlite::Result<()> {
 
 /// A key is only ever added: one that was revoked cannot come back.
 fn write_key(tx: &Transaction<'_>, key: &Key) -> rusqlite::Result<()> {
-    let Key { prefix, hash, group, name, serial, created_s } = key;
-    let sql =
-        "INSERT INTO keys (hash, prefix, group_id, name, serial, created_s) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    let values = params![hash.0, prefix, id(group.0), name, count(serial.0), count(*created_s)];
+    let Key { prefix, hash, workspace, group, name, serial, created_s } = key;
+    let sql = "INSERT INTO keys (hash, workspace, prefix, group_id, name, serial, created_s)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let values =
+        params![hash.0, id(workspace.0), prefix, id(group.0), name, count(serial.0), count(*created_s)];
     tx.prepare_cached(sql)?.execute(values).map(drop)
 }
 
+/// One that was deleted is put in force again only where the environment gives it again: no other edit brings a key
+/// that somebody else chose.
 fn write_management_key(tx: &Transaction<'_>, key: &ManagementKey) -> rusqlite::Result<()> {
-    let ManagementKey { prefix, hash, workspace, scope, from_environment, created_s } = key;
-    let sql = "INSERT INTO management_keys (hash, prefix, workspace, scope, from_environment, created_s)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-               ON CONFLICT (hash) DO UPDATE SET workspace = excluded.workspace, scope = excluded.scope,
-                   from_environment = excluded.from_environment, created_s = excluded.created_s";
-    let values = params![hash.0, prefix, id(workspace.0), word(scope)?, from_environment, count(*created_s)];
+    let ManagementKey { id: key, name, prefix, hash, workspace, scope, from_environment, serial, created_s } =
+        key;
+    let sql =
+        "INSERT INTO management_keys (hash, id, name, prefix, workspace, scope, from_environment, serial,
+                   created_s)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+               ON CONFLICT (hash) DO UPDATE SET id = excluded.id, name = excluded.name,
+                   workspace = excluded.workspace, scope = excluded.scope,
+                   from_environment = excluded.from_environment, serial = excluded.serial,
+                   created_s = excluded.created_s, deleted_s = NULL, last_used_s = NULL";
+    let values = params![
+        hash.0,
+        id(key.0),
+        name,
+        prefix,
+        id(workspace.0),
+        word(scope)?,
+        from_environment,
+        count(serial.0),
+        count(*created_s)
+    ];
     tx.prepare_cached(sql)?.execute(values).map(drop)
 }
 

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use domain::{
-    Change, Day, Endpoint, EndpointId, Group, GroupId, Key, ManagementKey, Metadata, Record, Secret,
-    SecretValue, Slug, Snapshot, Version, Workspace, WorkspaceId,
+    Change, Day, Endpoint, EndpointId, Group, GroupId, Key, ManagementKey, ManagementKeyId, Metadata, Prefix,
+    Prefixes, Record, Secret, SecretValue, Slug, Snapshot, Version, Workspace, WorkspaceId,
 };
 use rusqlite::types::{FromSql, Type};
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::fields::{Json, Parsed, Word, read_count, read_hash, read_id};
 use crate::error::OpenError;
+use crate::last_used::LastUsed;
 use crate::today::{Today, Use, UseKey, UseScope};
 use crate::vault::{CheckValue, Vault};
 
@@ -37,7 +38,7 @@ pub(crate) fn snapshot(connection: &Connection, vault: &Vault) -> rusqlite::Resu
         read(connection, "SELECT * FROM workspaces", workspace)?,
         read(connection, groups, group)?,
         read(connection, "SELECT * FROM keys WHERE revoked_s IS NULL", key)?,
-        read(connection, "SELECT * FROM management_keys", management_key)?,
+        read(connection, "SELECT * FROM management_keys WHERE deleted_s IS NULL", management_key)?,
         read(connection, "SELECT * FROM secrets", |row| secret(row, vault))?,
         read(connection, "SELECT * FROM endpoints", endpoint)?,
     ];
@@ -55,6 +56,15 @@ pub(crate) fn today(connection: &Connection, day: Day) -> rusqlite::Result<Today
         today.add([row?]);
     }
     Ok(today)
+}
+
+/// When management keys in force were last used.
+pub(crate) fn last_used(connection: &Connection) -> rusqlite::Result<LastUsed> {
+    let sql =
+        "SELECT hash, last_used_s FROM management_keys WHERE deleted_s IS NULL AND last_used_s IS NOT NULL";
+    let mut statement = connection.prepare(sql)?;
+    let uses = statement.query_map([], |row| Ok((read_hash(row, 0)?, read_count(row, 1)?)))?;
+    Ok(LastUsed::load(uses.collect::<rusqlite::Result<Vec<_>>>()?))
 }
 
 /// The latest time of settlement in the ledger; 0 if it is empty.
@@ -78,8 +88,22 @@ fn workspace(row: &Row<'_>) -> rusqlite::Result<Record> {
     Ok(Record::Workspace(Arc::new(Workspace {
         id: WorkspaceId(read_id(row, "id")?),
         name: row.get("name")?,
+        onboarded: row.get("onboarded")?,
+        org_prefixes: prefixes(row.get("org_prefixes")?)?,
+        ed25519_public_key: row.get("ed25519_public_key")?,
+        serial: Version(read_count(row, "serial")?),
         created_s: read_count(row, "created_s")?,
     })))
+}
+
+fn prefixes(listed: Option<Json<Vec<String>>>) -> rusqlite::Result<Prefixes> {
+    let Some(Json(listed)) = listed else { return Ok(Prefixes::Rest) };
+    let prefix = |text: String| text.parse::<Prefix>();
+    let prefixes = listed.into_iter().map(prefix).collect::<Result<_, _>>();
+    prefixes.map(Prefixes::Listed).map_err(|_| {
+        let why = "a prefix of a workspace cannot stand in a slug: its row was changed";
+        rusqlite::Error::FromSqlConversionFailure(0, Type::Text, why.into())
+    })
 }
 
 fn group(row: &Row<'_>) -> rusqlite::Result<Record> {
@@ -103,6 +127,7 @@ fn key(row: &Row<'_>) -> rusqlite::Result<Record> {
     Ok(Record::Key(Arc::new(Key {
         prefix: row.get("prefix")?,
         hash: read_hash(row, "hash")?,
+        workspace: WorkspaceId(read_id(row, "workspace")?),
         group: GroupId(read_id(row, "group_id")?),
         name: row.get("name")?,
         serial: Version(read_count(row, "serial")?),
@@ -113,11 +138,14 @@ fn key(row: &Row<'_>) -> rusqlite::Result<Record> {
 fn management_key(row: &Row<'_>) -> rusqlite::Result<Record> {
     let Word(scope) = row.get("scope")?;
     Ok(Record::ManagementKey(Arc::new(ManagementKey {
+        id: ManagementKeyId(read_id(row, "id")?),
+        name: row.get("name")?,
         prefix: row.get("prefix")?,
         hash: read_hash(row, "hash")?,
         workspace: WorkspaceId(read_id(row, "workspace")?),
         scope,
         from_environment: row.get("from_environment")?,
+        serial: Version(read_count(row, "serial")?),
         created_s: read_count(row, "created_s")?,
     })))
 }

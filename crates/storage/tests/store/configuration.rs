@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use domain::edit::{endpoint, key, secret};
+use domain::edit::management_key::{ManagementKeyDraft, OperatorKey};
+use domain::edit::{endpoint, management_key, secret};
 use domain::{Change, Credential, EndpointId, ManagementKey, Rejection, Scope, Version};
 use limits::{Decision, Engine, Need, PathSpec};
 use storage::{EditError, Options, Store};
@@ -47,7 +48,7 @@ fn everything_configured_survives_close_and_reopen() {
     assert_eq!(found.group_by_external_id(root.workspace, "child"), Some(&child));
     assert_eq!(found.descendants(root.id), [&child]);
     assert_eq!(found.keys_after(child.id, Version(0)).collect::<Vec<_>>(), [&minted]);
-    assert_eq!(found.key_by_prefix("tg_abcdefg"), Some(&minted));
+    assert_eq!(found.key_by_prefix(root.workspace, "tg_abcdefg"), Some(&minted));
     let caller = found.credential(&store.vault().hash(b"tg_abcdefghijk"));
     assert!(matches!(caller, Some(Credential::Federated(key)) if *key == minted));
     let caller = found.credential(&store.vault().hash(b"op_0123456789"));
@@ -199,15 +200,13 @@ fn an_answered_edit_of_a_tree_leaves_no_path_of_before_in_force() {
 }
 
 fn put_operator(store: &Store, credential: &str, replaced: &[domain::KeyHash]) -> ManagementKey {
-    let operator = ManagementKey {
-        prefix: credential[..8].into(),
-        hash: store.vault().hash(credential.as_bytes()),
-        workspace: workspace(store),
-        scope: Scope::Operator,
-        from_environment: true,
-        created_s: NOW.wall_s(),
-    };
-    let (put, replaced) = (operator.clone(), replaced.to_vec());
-    wait(store.edit(NOW, move |cx| Ok((key::put_operator_key(cx, Some(put), &replaced), ())))).unwrap();
-    operator
+    let hash = store.vault().hash(credential.as_bytes());
+    let draft =
+        ManagementKeyDraft { prefix: credential[..8].into(), hash, name: None, scope: Scope::Operator };
+    let new = Some(OperatorKey { draft, from_environment: true });
+    let replaced = replaced.to_vec();
+    wait(store.edit(NOW, move |cx| Ok((management_key::put_operator_key(cx, new, &replaced)?, ())))).unwrap();
+    let found = store.snapshot();
+    let key = found.operator_keys().find(|key| key.hash == hash);
+    ManagementKey::clone(key.unwrap())
 }

@@ -6,4 +6,5 @@ mod concurrency;
 mod configuration;
 mod files;
 mod ledger;
+mod tenants;
 mod world;

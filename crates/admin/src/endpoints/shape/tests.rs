@@ -1,14 +1,23 @@
+use domain::WorkspaceId;
+
 use super::*;
 use crate::json::parse;
+
+const OPERATOR: Manager = Manager { workspace: WorkspaceId(1), scope: Scope::Operator };
+const TENANT: Manager = Manager { workspace: WorkspaceId(1), scope: Scope::Manage };
 
 fn settings() -> Settings {
     Settings { allow_http: true, secrets_env_allow: vec!["MODEL_KEY".into()], ..Settings::default() }
 }
 
-fn created(target: &str) -> Result<Target, String> {
+fn draft(manager: Manager, target: &str) -> Result<EndpointDraft, Error> {
+    let settings = Settings { allow_networks: vec!["10.1.0.0/16".parse().unwrap()], ..settings() };
     let body = format!(r#"{{"slug":"acme/m1","targets":[{target}]}}"#);
-    let draft = parse::<CreateBody>(body.as_bytes()).and_then(|b| b.draft(WorkspaceId(1), &settings()));
-    match draft {
+    parse::<CreateBody>(body.as_bytes()).and_then(|body| body.draft(manager, &settings))
+}
+
+fn created(target: &str) -> Result<Target, String> {
+    match draft(OPERATOR, target) {
         Ok(draft) => Ok(draft.target),
         Err(Error::Invalid(message)) => Err(message.into_owned()),
         Err(other) => panic!("{other:?}"),
@@ -86,25 +95,47 @@ fn a_bad_target_is_refused_by_the_name_of_its_field() {
 }
 
 #[test]
+fn only_an_operator_points_into_private_networks_or_at_the_environment() {
+    let at =
+        |url: &str| format!(r#"{{"provider":"OPENAI_COMPATIBLE","target_model":"m","base_url":"{url}"}}"#);
+    for private in
+        ["http://127.0.0.1:8000/v1", "http://10.0.0.5/v1", "http://[::1]/v1", "http://[::ffff:10.0.0.5]/v1"]
+    {
+        assert!(matches!(draft(TENANT, &at(private)), Err(Error::Invalid(_))), "{private}");
+        assert!(draft(OPERATOR, &at(private)).unwrap().private_allowed, "{private}");
+    }
+    for open in
+        ["http://10.1.2.3/v1", "http://[::ffff:10.1.2.3]/v1", "https://models.example/v1", "http://1.1.1.1/"]
+    {
+        assert!(!draft(TENANT, &at(open)).unwrap().private_allowed, "{open}");
+    }
+    let environment = r#"{"provider":"OPENAI","secret_id":"env.MODEL_KEY","target_model":"gpt"}"#;
+    assert!(matches!(draft(TENANT, environment), Err(Error::Forbidden(_))));
+    assert!(draft(OPERATOR, environment).is_ok());
+}
+
+#[test]
 fn our_own_variables_are_never_lent_even_if_listed() {
     let listed = ["TOLLGATE_MASTER_KEY".to_owned(), "MODEL_KEY".to_owned()];
-    assert!(check_secret("env.MODEL_KEY", &listed).is_ok());
-    assert!(check_secret("named", &listed).is_ok());
-    assert!(check_secret("env.TOLLGATE_MASTER_KEY", &listed).is_err());
-    assert!(check_secret("env.", &listed).is_err());
+    let check = |name: &str| check_secret(name, Scope::Operator, &listed);
+    assert!(check("env.MODEL_KEY").is_ok());
+    assert!(check("named").is_ok());
+    assert!(check("env.TOLLGATE_MASTER_KEY").is_err());
+    assert!(check("env.").is_err());
 }
 
 #[test]
 fn plain_http_is_a_choice_of_the_operator() {
     let strict = Settings::default();
-    assert!(check_url("http://models.example/v1", &strict).is_err());
-    assert!(check_url("https://models.example:8443/v1", &strict).is_ok());
-    assert!(check_url("http://models.example/v1", &settings()).is_ok());
+    assert!(check_url("http://models.example/v1", Scope::Manage, &strict).is_err());
+    assert!(check_url("https://models.example:8443/v1", Scope::Manage, &strict).is_ok());
+    assert!(check_url("http://models.example/v1", Scope::Manage, &settings()).is_ok());
 }
 
 #[test]
 fn an_update_tells_clearing_from_leaving_alone() {
-    let patch = |body: &str| parse::<UpdateBody>(body.as_bytes()).and_then(|body| body.patch(&settings()));
+    let patch =
+        |body: &str| parse::<UpdateBody>(body.as_bytes()).and_then(|body| body.patch(OPERATOR, &settings()));
     for nothing in ["{}", r#"{"slug":null,"targets":null}"#, r#"{"unknown":1}"#] {
         assert!(patch(nothing).is_err(), "{nothing}");
     }

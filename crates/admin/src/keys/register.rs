@@ -1,0 +1,109 @@
+//! `POST /v1/gateway/groups/{group_id}/api_keys/register`: a key that the client made, vouched for by a signature.
+//!
+//! Checked in this order: the group, the form of the body, the workspace's public key, the signature over the exact
+//! bytes, the key's own rules, and whether it is taken.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use domain::SecretValue;
+use domain::edit;
+use domain::edit::group::check_name;
+use domain::edit::key::KeyDraft;
+use http::HeaderMap;
+use serde::{Deserialize, Serialize};
+
+use super::entropy::{CHARACTERS_MAX, has_three_bits};
+use super::mint::MARK;
+use crate::access::Manager;
+use crate::admin::Admin;
+use crate::error::Error;
+use crate::groups::named;
+use crate::json::{Answer, Hidden, Received, parse};
+use crate::management_keys;
+use crate::path::InPath;
+
+const SIGNATURE_HEADER: &str = "x-baseten-signature";
+
+const UNCONFIGURED: &str = "Must configure a public key before registering API keys";
+const UNVERIFIED: &str = "Signature verification failed";
+
+/// Fewest characters of a key.
+const CHARACTERS_MIN: usize = 32;
+/// Characters of a key that may be shown.
+const PREFIX_LEN: usize = 16;
+
+#[derive(Deserialize)]
+struct RegisterBody {
+    key: Hidden,
+    name: Option<String>,
+}
+
+/// The key itself is never echoed.
+#[derive(Debug, Serialize)]
+pub(crate) struct RegisteredView {
+    ok: bool,
+}
+
+pub(crate) async fn key_register(
+    manager: Manager,
+    State(admin): State<Arc<Admin>>,
+    InPath(group): InPath<String>,
+    headers: HeaderMap,
+    Received(body): Received,
+) -> Result<Answer<RegisteredView>, Error> {
+    let snapshot = admin.store.snapshot();
+    let group = named(&snapshot, manager.workspace, &group)?.id;
+    let RegisterBody { key: Hidden(key), name } = parse(&body)?;
+    let home = snapshot.workspace(manager.workspace);
+    let public_key = home.and_then(|home| home.ed25519_public_key).ok_or(Error::invalid(UNCONFIGURED))?;
+    check_signature(&public_key, &headers, &body)?;
+    check_key(&key)?;
+    if let Some(name) = &name {
+        check_name("name", name)?;
+    }
+    let draft = KeyDraft {
+        prefix: key.expose().chars().take(PREFIX_LEN).collect::<String>().into(),
+        hash: admin.store.vault().hash(key.expose().as_bytes()),
+        name: name.map(Arc::from),
+    };
+    let registered = move |cx: &edit::Context<'_>| edit::key::mint(cx, manager.workspace, group, draft);
+    let key = admin.store.edit(admin.clock.now(), registered).await?;
+    tracing::info!(group.id = %group, key.prefix = %key.prefix, "key registered");
+    Ok(Answer(RegisteredView { ok: true }))
+}
+
+fn check_signature(public_key: &[u8; 32], headers: &HeaderMap, body: &[u8]) -> Result<(), Error> {
+    let mut given = headers.get_all(SIGNATURE_HEADER).iter();
+    let signature = match (given.next(), given.next()) {
+        (Some(signature), None) => STANDARD.decode(signature).ok(),
+        _ => None,
+    };
+    match signature.is_some_and(|signature| storage::is_signed_by(public_key, body, &signature)) {
+        true => Ok(()),
+        false => Err(Error::invalid(UNVERIFIED)),
+    }
+}
+
+fn check_key(key: &SecretValue) -> Result<(), Error> {
+    let key = key.expose();
+    if !(CHARACTERS_MIN..=CHARACTERS_MAX).contains(&key.chars().count()) {
+        return Err(Error::invalid(format!(
+            "key has {CHARACTERS_MIN} to {CHARACTERS_MAX} characters; make such a key."
+        )));
+    }
+    if key.starts_with(MARK) || key.starts_with(management_keys::mint::MARK) {
+        return Err(Error::invalid("key begins like a key of the gateway's own; make another."));
+    }
+    if key.chars().any(char::is_control) || key.trim() != key {
+        return Err(Error::invalid("key has characters that no header can carry; make it of visible ones."));
+    }
+    if !has_three_bits(key) {
+        return Err(Error::invalid(
+            "key has less than 3 bits of entropy a character; make a more random one.",
+        ));
+    }
+    Ok(())
+}

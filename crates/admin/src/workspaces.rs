@@ -1,0 +1,85 @@
+//! Workspaces: `/v1/workspaces`. Here is what one looks like from outside; an operator alone sees it.
+
+pub(crate) mod create;
+mod shape;
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use domain::{Prefix, Prefixes, Workspace, WorkspaceId, edit};
+use serde::Serialize;
+
+use self::shape::{ANY_PREFIX, UpdateBody};
+use crate::access::{Operator, workspace_named};
+use crate::admin::Admin;
+use crate::error::Error;
+use crate::json::{Answer, Received, parse};
+use crate::page::{Kind, ListQuery, Page};
+use crate::path::InPath;
+use crate::time::Timestamp;
+
+/// A workspace as operators see it.
+#[derive(Debug, Serialize)]
+pub(crate) struct WorkspaceView {
+    id: WorkspaceId,
+    name: Arc<str>,
+    onboarded: bool,
+    org_prefixes: Vec<String>,
+    ed25519_public_key: Option<String>,
+    created_at: Timestamp,
+}
+
+impl WorkspaceView {
+    fn of(workspace: &Workspace) -> Self {
+        let org_prefixes = match &workspace.org_prefixes {
+            Prefixes::Rest => vec![ANY_PREFIX.to_owned()],
+            Prefixes::Listed(prefixes) => prefixes.iter().map(Prefix::to_string).collect(),
+        };
+        Self {
+            id: workspace.id,
+            name: Arc::clone(&workspace.name),
+            onboarded: workspace.onboarded,
+            org_prefixes,
+            ed25519_public_key: workspace.ed25519_public_key.map(|key| STANDARD.encode(key)),
+            created_at: Timestamp(workspace.created_s),
+        }
+    }
+}
+
+pub(crate) async fn workspace_list(
+    _: Operator,
+    State(admin): State<Arc<Admin>>,
+    query: ListQuery,
+) -> Result<Answer<Page<WorkspaceView>>, Error> {
+    let (limit, after) = (query.limit()?, query.after(Kind::Workspace)?);
+    let snapshot = admin.store.snapshot();
+    let workspaces = snapshot.workspaces_after(after);
+    let serial = |workspace: &&Arc<Workspace>| workspace.serial.0.to_string();
+    Ok(Answer(Page::cut(Kind::Workspace, limit, workspaces, serial, |workspace| {
+        WorkspaceView::of(workspace)
+    })))
+}
+
+pub(crate) async fn workspace_get(
+    _: Operator,
+    State(admin): State<Arc<Admin>>,
+    InPath(id): InPath<String>,
+) -> Result<Answer<WorkspaceView>, Error> {
+    Ok(Answer(WorkspaceView::of(workspace_named(&admin.store.snapshot(), &id)?)))
+}
+
+pub(crate) async fn workspace_update(
+    _: Operator,
+    State(admin): State<Arc<Admin>>,
+    InPath(id): InPath<String>,
+    Received(body): Received,
+) -> Result<Answer<WorkspaceView>, Error> {
+    let id = workspace_named(&admin.store.snapshot(), &id)?.id;
+    let patch = parse::<UpdateBody>(&body)?.patch()?;
+    let updated = move |cx: &edit::Context<'_>| edit::workspace::update(cx, id, patch);
+    let workspace = admin.store.edit(admin.clock.now(), updated).await?;
+    tracing::info!(workspace.id = %id, "workspace updated");
+    Ok(Answer(WorkspaceView::of(&workspace)))
+}
