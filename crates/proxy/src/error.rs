@@ -143,11 +143,13 @@ impl Error {
             Self::Overloaded | Self::LedgerFull => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
-            // The rest of an unread body must not be taken for a request; the caller begins anew.
-            Self::InvalidKey | Self::NotOnboarded | Self::Body(_) | Self::Draining => {
+            Self::Draining => {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             Self::UnknownRoute
+            | Self::InvalidKey
+            | Self::NotOnboarded
+            | Self::Body(_)
             | Self::Malformed(_)
             | Self::NotAllowed { .. }
             | Self::NoEndpoint { .. }

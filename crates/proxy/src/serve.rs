@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use domain::{Now, RequestId, Slug, Snapshot};
-use http::{HeaderMap, HeaderValue, Method, Request, Response};
-use hyper::body::Incoming;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
+use hyper::body::{Body as _, Incoming};
 use wire::{Call, Dialect, Operation};
 
 use crate::admit::{Admitted, Facts, Outlook, admit};
@@ -40,6 +40,8 @@ struct Trace {
     began: Now,
     key: Option<Arc<str>>,
     slug: Option<Slug>,
+    /// Whether the request has a body that was not read: what is left of it must not be taken for a request.
+    unread: bool,
     /// The caller's own limits, once they were asked: on whatever answer the call gets from then on.
     rates: Option<RateHeaders>,
 }
@@ -57,7 +59,8 @@ impl Worker {
         let id = RequestId::new(began.wall_ms, storage::random_bytes());
         let shown = id.to_string();
         let dialect = dialect(request.uri().path());
-        let mut trace = Trace { id, began, key: None, slug: None, rates: None };
+        let unread = !request.body().is_end_stream();
+        let mut trace = Trace { id, began, key: None, slug: None, unread, rates: None };
         let mut response = match self.answer(&mut trace, request).await {
             Ok(response) => response,
             Err(error) => {
@@ -65,11 +68,17 @@ impl Worker {
                 error.render(dialect, &shown)
             }
         };
+        if trace.unread {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if let Some(rates) = &trace.rates {
             rates.put(dialect, response.headers_mut());
         }
         // The text is a UUID, so it is always a header.
         if let Ok(value) = HeaderValue::try_from(shown) {
+            if dialect == Dialect::Anthropic {
+                response.headers_mut().insert("request-id", value.clone());
+            }
             response.headers_mut().insert("x-baseten-request-id", value.clone());
             response.headers_mut().insert("x-request-id", value);
         }
@@ -93,6 +102,7 @@ impl Worker {
             Path::Model(slug) => models::get(&view.snapshot, &view.caller, slug),
             Path::Call(operation) => {
                 let body = intake::read(&self.shared, &head.headers, body).await?;
+                trace.unread = false;
                 self.call(trace, view, &head.headers, (operation, &body.bytes)).await
             }
         }

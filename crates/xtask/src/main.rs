@@ -1,6 +1,7 @@
-//! Automation, in Rust so that a machine with only Rust can run it: `cargo xtask test | bench | tidy`.
+//! Automation, in Rust so that a machine with only Rust can run it: `cargo xtask test | clients | bench | tidy`.
 
 mod bench;
+mod clients;
 mod steps;
 mod test;
 mod tidy;
@@ -9,6 +10,7 @@ use std::process::ExitCode;
 
 const USAGE: &str = "\
 cargo xtask test         format, lints, tidiness, every test, the official SDKs against the real program
+cargo xtask clients      the official SDKs alone
 cargo xtask bench [...]  side by side with nginx; arguments go to the benchmark (see crates/bench)
 cargo xtask tidy         the rules of the house alone: floors, sizes, module docs";
 
@@ -16,6 +18,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let done = match arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
         Some(("test", [])) => test::everything(),
+        Some(("clients", [])) => clients::everything(),
         Some(("bench", rest)) => bench::run(rest),
         Some(("tidy", [])) => tidy::run(),
         _ => {

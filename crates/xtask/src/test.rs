@@ -1,15 +1,14 @@
 //! `cargo xtask test`: everything that has to hold before a change lands.
 
-use anyhow::Context as _;
-
-use crate::steps::{has, root, run, say, skipped};
+use crate::clients;
+use crate::steps::{has, run, say, skipped};
 
 /// Runs every check and every test.
 pub(crate) fn everything() -> anyhow::Result<()> {
     format_and_lints()?;
     licences()?;
     tests()?;
-    clients()?;
+    clients::everything()?;
     say("== everything passed");
     Ok(())
 }
@@ -42,28 +41,4 @@ fn tests() -> anyhow::Result<()> {
     } else {
         run("cargo", &["test", "--workspace", "--locked", "--no-fail-fast"])
     }
-}
-
-/// The official SDKs, against the real program.
-fn clients() -> anyhow::Result<()> {
-    if !has("python3", &["-c", "import venv, ensurepip"]) {
-        return skipped("official SDKs", "python3 with venv, and PyPI");
-    }
-    let venv = root().join("target/venv");
-    let python = venv.join("bin/python");
-    let python = python.to_str().context("the checkout's path is not UTF-8")?;
-    if !has(python, &["-c", "import openai"]) {
-        run("python3", &["-m", "venv", venv.to_str().context("the checkout's path is not UTF-8")?])?;
-        let wanted = "tests/clients/requirements.txt";
-        if run(python, &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", wanted])
-            .is_err()
-        {
-            return skipped("official SDKs", "PyPI");
-        }
-    }
-    run("cargo", &["build", "--locked", "--package", "gateway", "--package", "modelsim"])?;
-    run(
-        python,
-        &["-m", "unittest", "discover", "--start-directory", "tests/clients", "--pattern", "test_*.py"],
-    )
 }

@@ -9,9 +9,9 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 /// How long parting may take in all.
-const PARTING_MAX: Duration = Duration::from_secs(2);
-/// How much of a caller that goes on sending is thrown away.
-const DISCARDED_MAX: usize = 4 * 1024 * 1024;
+const PARTING_MAX: Duration = Duration::from_secs(5);
+/// How much of a caller that goes on sending is thrown away. Many clients send all of a body before they read.
+const DISCARDED_MAX: usize = 64 * 1024 * 1024;
 const PIECE: usize = 16 * 1024;
 
 /// Why a connection ends whose caller never got a request across.
