@@ -41,9 +41,10 @@ pub(crate) fn run(binary: Option<String>) -> anyhow::Result<()> {
 
     note("before the abuse");
     let before = honest.run(HONEST, BEFORE)?;
-    let quiet_mib = gateway.process.peak_mib()?;
+    let (quiet_mib, quiet) = (gateway.process.peak_mib()?, gateway.process.settled_consumption()?);
     note("under abuse");
     let (during, tally) = under_abuse(&gateway, &honest)?;
+    let busy = gateway.process.settled_consumption()?.cpu_micros.saturating_sub(quiet.cpu_micros);
     let after = honest.run(HONEST, BEFORE)?;
     report(machine, [("before", &before), ("under abuse", &during), ("after", &after)]);
     say("");
@@ -53,6 +54,7 @@ pub(crate) fn run(binary: Option<String>) -> anyhow::Result<()> {
         "Peak memory of the gateway: {} MiB (before: {quiet_mib} MiB)",
         gateway.process.peak_mib()?
     ));
+    say(&format!("Its time on a processor under abuse: {} s of {}", busy / 1_000_000, DURING.as_secs()));
     Ok(())
 }
 

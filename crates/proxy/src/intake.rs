@@ -26,7 +26,8 @@ const LEFT_TO_SMALL: usize = 8;
 /// First room of a body whose length is not announced and that does not come in one piece.
 const FIRST_ROOM: usize = 64 * 1024;
 
-/// A body may take this long however small it is, and then a second more for each [`PACE_BYTES`].
+/// A body may take this long however small it is, and then a second more for each [`PACE_BYTES`]; and so long it may
+/// stand still. Otherwise one that came quickly to its middle could keep its room for hours.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PACE_BYTES: usize = 1024;
 
@@ -69,7 +70,8 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     let pace = Duration::from_secs(u64::try_from(come / PACE_BYTES).unwrap_or(u64::MAX));
-    let frame = timeout_at(began + PATIENCE + pace, body.frame()).await.map_err(|_| BodyFault::Slow)?;
+    let due = (began + pace).min(Instant::now()) + PATIENCE;
+    let frame = timeout_at(due, body.frame()).await.map_err(|_| BodyFault::Slow)?;
     frame.transpose().map_err(|_| BodyFault::Broken)
 }
 
@@ -177,13 +179,28 @@ mod tests {
         }
     }
 
+    /// After how many seconds a body is given up that began so many seconds ago and does not go on.
+    async fn patience(ago: u64, come: usize) -> u64 {
+        let began = Instant::now();
+        tokio::time::advance(Duration::from_secs(ago)).await;
+        let waiting = Instant::now();
+        assert!(matches!(next(&mut Stalled, began, come).await, Err(BodyFault::Slow)));
+        waiting.elapsed().as_secs()
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_body_slower_than_a_kilobyte_a_second_after_ten_seconds_is_given_up() {
-        for (come, seconds) in [(0, 10), (1_023, 10), (10 * 1_024, 20), (1_024 * 1_024, 1_034)] {
-            let began = Instant::now();
-            assert!(matches!(next(&mut Stalled, began, come).await, Err(BodyFault::Slow)));
-            let elapsed = began.elapsed();
-            assert_eq!(elapsed.as_secs(), seconds, "{come} bytes had come");
+        for (ago, come, seconds) in
+            [(0, 0, 10), (4, 0, 6), (4, 1_023, 6), (15, 8 * 1_024, 3), (30, 20 * 1_024, 0)]
+        {
+            assert_eq!(patience(ago, come).await, seconds, "{come} bytes in {ago} s");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stands_still_for_ten_seconds_is_given_up_however_much_has_come() {
+        for (ago, come) in [(0, 1 << 20), (100, 1 << 20), (10, 50 << 20)] {
+            assert_eq!(patience(ago, come).await, 10, "{come} bytes in {ago} s");
         }
     }
 }

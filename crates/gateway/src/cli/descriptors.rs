@@ -3,16 +3,13 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Besides connections: listeners, the store, the log.
-const OTHERS: u64 = 64;
-
 /// Takes as many as the machine allows, and says so where that is fewer than `connections_max` may need.
 pub(super) fn take(connections_max: usize) {
     let allowed = getrlimit(Resource::Nofile).maximum;
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: allowed, maximum: allowed }) {
         tracing::warn!(%error, "the limit of open files cannot be raised");
     }
-    let needed = u64::try_from(connections_max).unwrap_or(u64::MAX).saturating_mul(2).saturating_add(OTHERS);
+    let needed = u64::try_from(connections_max).unwrap_or(u64::MAX).saturating_mul(2);
     if let Some(allowed) = allowed.filter(|allowed| *allowed < needed) {
         tracing::warn!(
             allowed,
