@@ -5,7 +5,7 @@ import os
 import pathlib
 import subprocess
 import tempfile
-import urllib.error
+import threading
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -29,6 +29,9 @@ class World:
             stderr=subprocess.PIPE, text=True, env=environment,
         )
         self.addr = self._serving()
+        # Read on, so that the gateway never waits for room in the pipe.
+        self.reader = threading.Thread(target=lambda: list(self.gateway.stderr))
+        self.reader.start()
         self.base_url = f"http://{self.addr}/v1"
         target = {"provider": "OPENAI_COMPATIBLE", "base_url": self.model_url, "target_model": "simulated"}
         self.manage("POST", "/v1/gateway/endpoints", {"slug": "acme/chat", "targets": [target]})
@@ -63,6 +66,8 @@ class World:
         for program in (self.gateway, self.model):
             program.terminate()
             program.wait(timeout=60)
+        self.reader.join()
+        for program in (self.gateway, self.model):
             for stream in (program.stdout, program.stderr):
                 if stream:
                     stream.close()

@@ -10,6 +10,7 @@ pub(crate) fn everything() -> anyhow::Result<()> {
     licences()?;
     tests()?;
     clients()?;
+    contract()?;
     say("== everything passed");
     Ok(())
 }
@@ -65,5 +66,27 @@ fn clients() -> anyhow::Result<()> {
     run(
         python,
         &["-m", "unittest", "discover", "--start-directory", "tests/clients", "--pattern", "test_*.py"],
+    )
+}
+
+/// The server against its own `OpenAPI` document.
+fn contract() -> anyhow::Result<()> {
+    if !has("python3", &["-c", "import venv, ensurepip"]) {
+        return skipped("contract", "python3 with venv, and PyPI");
+    }
+    let venv = root().join("target/venv-contract");
+    let venv = venv.to_str().context("the checkout's path is not UTF-8")?;
+    let python = format!("{venv}/bin/python");
+    // Asking pip costs a second where all is installed, and notices a changed pin.
+    let wanted = "tests/contract/requirements.txt";
+    let quietly = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", wanted];
+    let installed = run("python3", &["-m", "venv", venv]).and_then(|()| run(&python, &quietly));
+    if installed.is_err() {
+        return skipped("contract", "PyPI");
+    }
+    run("cargo", &["build", "--locked", "--package", "gateway", "--package", "modelsim"])?;
+    run(
+        &python,
+        &["-m", "unittest", "discover", "--start-directory", "tests/contract", "--pattern", "test_*.py"],
     )
 }
