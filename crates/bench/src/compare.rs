@@ -29,7 +29,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let binaries = binaries(options)?;
     machine.place_load()?;
 
-    let model = simulator::start(machine)?;
+    let model = simulator::start(machine, simulator::SHORT)?;
     let proxies = proxies(options, &binaries, machine, model.addr)?;
     let direct = options.through.contains(&Through::Direct).then_some(&model);
     let subjects: Vec<&Subject> = direct.into_iter().chain(&proxies).collect();

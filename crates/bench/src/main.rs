@@ -2,6 +2,7 @@
 //!
 //! `bench proxy` sends the same calls straight to the simulated model server, through nginx and
 //! through tollgate with everything on, side by side in one run, and prints one Markdown table.
+//! `bench abuse` sends callers of every bad kind at once and prints what an honest one notices of it.
 //! `bench engine` prints what an admission costs without HTTP.
 //!
 //! Guarantees: what is measured are processes of their own; rounds are interleaved and medians
@@ -9,6 +10,7 @@
 //! Knows nothing of: the gateway's insides. It is started and set up as a user would.
 //! Begins at [`compare::run`].
 
+mod abuse;
 mod clock;
 mod compare;
 mod exchange;
@@ -30,15 +32,17 @@ use anyhow::{Context, bail, ensure};
 const USAGE: &str = "\
 usage: bench proxy [--seconds 3] [--connections 1,32] [--rounds 3] [--stream]
                    [--through direct,nginx,tollgate] [--tollgate BINARY] [--date YYYY-MM-DD]
+       bench abuse [TOLLGATE BINARY]
        bench engine";
 
 fn main() -> anyhow::Result<()> {
     let mut args = std::env::args().skip(1);
     match args.next().as_deref() {
         Some("proxy") => compare::run(&options::Options::read(args)?),
+        Some("abuse") => abuse::run(args.next()),
         Some("engine") => engine(),
         // Not for users: the model server as a process of its own.
-        Some("modelsim") => simulator::serve(),
+        Some("modelsim") => simulator::serve(args.next()),
         _ => bail!(USAGE),
     }
 }

@@ -72,6 +72,14 @@ impl Running {
         Ok(last)
     }
 
+    /// The most memory the process itself ever had, in MiB, rounded up.
+    pub(crate) fn peak_mib(&self) -> anyhow::Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+        let kib: u64 = peak.split_whitespace().next().context("VmHWM without a number")?.parse()?;
+        Ok(kib.div_ceil(1024))
+    }
+
     fn consumption(&self) -> anyhow::Result<Consumption> {
         let pid = self.child.id();
         let mut sum = Consumption::default();

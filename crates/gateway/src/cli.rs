@@ -5,20 +5,24 @@
 mod check;
 mod client;
 mod demo;
+mod descriptors;
 mod endpoints;
 mod groups;
 mod keys;
+mod management_keys;
 mod openapi;
 mod output;
+mod recover;
 mod secrets;
 mod serve;
 mod signals;
 mod tree;
+mod workspace;
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use self::client::Access;
 
@@ -48,6 +52,21 @@ enum Command {
     Endpoints(Remote<endpoints::EndpointsCommand>),
     /// Credentials for model servers.
     Secrets(Remote<secrets::SecretsCommand>),
+    /// Tenants of the gateway, and who may manage them.
+    Workspace(Remote<workspace::WorkspaceCommand>),
+    /// Print what a shell needs to complete commands: `source <(tollgate completions bash)`.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// A shell that can complete our commands.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Shell {
+    Bash,
+    Zsh,
+    Fish,
 }
 
 /// A command that speaks to a running gateway.
@@ -91,7 +110,23 @@ impl Command {
             Self::Keys(remote) => keys::run(&remote.access.client()?, remote.command).await,
             Self::Endpoints(remote) => endpoints::run(&remote.access.client()?, remote.command).await,
             Self::Secrets(remote) => secrets::run(&remote.access.client()?, remote.command).await,
+            Self::Workspace(remote) => workspace::run(&remote.access, remote.command).await,
+            Self::Completions { shell } => shell.complete(),
         }
+    }
+}
+
+impl Shell {
+    fn complete(self) -> anyhow::Result<()> {
+        let shell = match self {
+            Self::Bash => clap_complete::Shell::Bash,
+            Self::Zsh => clap_complete::Shell::Zsh,
+            Self::Fish => clap_complete::Shell::Fish,
+        };
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Cli::command(), "tollgate", &mut script);
+        std::io::stdout().write_all(&script)?;
+        Ok(())
     }
 }
 

@@ -7,10 +7,16 @@
 //! Begins at [`Node::start`].
 
 mod accept;
+mod connection;
 mod dispatch;
+mod farewell;
+mod framing;
+mod guard;
 mod listener;
 mod management;
 mod own;
+mod tls;
+mod turn;
 mod upkeep;
 mod wiring;
 
@@ -25,11 +31,13 @@ use limits::Engine;
 use proxy::{Dialer, Shared, Upstream, Worker};
 use storage::Store;
 use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
 
 use self::accept::{Door, Server};
 use self::dispatch::Dispatch;
 use self::management::Management;
 pub(crate) use self::own::Own;
+pub(crate) use self::tls::Tls;
 use crate::config::Config;
 
 /// What a gateway is started with.
@@ -52,8 +60,10 @@ pub struct Parts<'a> {
 enum Phase {
     /// Serving.
     Open,
-    /// No new connections, no new calls.
+    /// No new connections; kept-alive ones hear that they should go elsewhere.
     Closing,
+    /// The last calls have ended, and so do connections.
+    Ending,
     /// Whatever is left is dropped.
     Closed,
 }
@@ -65,6 +75,7 @@ pub struct Node {
     admin_addr: Option<SocketAddr>,
     shared: Arc<Shared>,
     store: Store,
+    tls: Option<Tls>,
     phase: watch::Sender<Phase>,
     threads: Vec<JoinHandle<()>>,
     drain_delay: Duration,
@@ -79,6 +90,7 @@ impl Node {
     pub fn start(parts: Parts<'_>) -> anyhow::Result<Self> {
         let config = parts.config;
         let workers = worker_count(config.server.workers);
+        let tls = Tls::of(config)?;
         let listeners = listener::bind(config.server.listen, workers)
             .with_context(|| format!("cannot listen on {}", config.server.listen))?;
         let addr = listener::address(&listeners)?;
@@ -99,8 +111,9 @@ impl Node {
         let (management, admin_thread) = Management::start(&parts, &shared, upstream(), phase.subscribe())?;
         let server = Server {
             door: Door::new(config.server.max_connections),
-            header_timeout: config.server.header_timeout,
+            patience: wiring::patience(config),
             phase: phase.subscribe(),
+            tls: tls.clone(),
         };
         let mut threads = vec![admin_thread];
         if let Some(listener) = admin_listener {
@@ -118,6 +131,7 @@ impl Node {
             admin_addr,
             shared,
             store: parts.store,
+            tls,
             phase,
             threads,
             drain_delay: config.server.drain_delay,
@@ -143,16 +157,33 @@ impl Node {
         self.shared.in_flight()
     }
 
+    /// Reads the TLS certificate and its key again, for connections to come. Whether there is one.
+    ///
+    /// # Errors
+    /// Files that cannot be read or do not belong together; what was in force stays so.
+    pub fn reload_tls(&self) -> anyhow::Result<bool> {
+        self.tls.as_ref().map_or(Ok(false), |tls| tls.reload().map(|()| true))
+    }
+
+    /// Ends when every call that has been settled is on disk.
+    pub fn recorded(&self) -> impl Future<Output = ()> + Send + use<> {
+        let store = self.store.clone();
+        async move { store.flush().await }
+    }
+
     /// Takes the gateway down: not ready, then no new calls, then the rest settles, then everything is on disk.
     pub async fn shut_down(self) {
         self.shared.start_leaving();
         tokio::time::sleep(self.drain_delay).await;
         self.shared.start_draining();
         self.phase.send_replace(Phase::Closing);
+        let deadline = Instant::now() + self.shutdown_grace;
+        let _ = timeout_at(deadline, dispatch::calls_end(&self.shared)).await;
+        self.phase.send_replace(Phase::Ending);
         let threads = self.threads;
         let all_ended = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|t| drop(t.join())));
         tokio::pin!(all_ended);
-        if tokio::time::timeout(self.shutdown_grace, &mut all_ended).await.is_err() {
+        if timeout_at(deadline, &mut all_ended).await.is_err() {
             tracing::warn!(in_flight = self.shared.in_flight(), "calls did not finish in time and are cut");
             self.phase.send_replace(Phase::Closed);
             let _ = all_ended.await;

@@ -1,5 +1,7 @@
 //! The published document against the server: no route without a description, and no description without a route.
 
+#![cfg(test)]
+
 use std::fs;
 use std::path::Path;
 

@@ -2,6 +2,10 @@
 
 #[path = "program/process.rs"]
 mod process;
+#[path = "program/shutdown.rs"]
+mod shutdown;
+#[path = "program/tls.rs"]
+mod tls;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -84,6 +88,16 @@ fn a_key_that_the_environment_no_longer_gives_is_no_longer_in_force() {
     serve.manage(minted.trim(), &["groups", "list"]);
     let refused = tollgate(&["groups", "list", "--url", &serve.url(), "--key", KEY], &[]);
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+}
+
+#[test]
+fn a_gateway_takes_as_many_files_as_it_may_and_says_when_they_are_too_few() {
+    let dir = TempDir::new().unwrap();
+    let serve = Program::serve_after("ulimit -Sn 100; ulimit -Hn 300", dir.path());
+    let limits = fs::read_to_string(format!("/proc/{}/limits", serve.pid())).unwrap();
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    assert_eq!(files.split_whitespace().nth(3), Some("300"), "{files}");
+    assert!(serve.line_with("ulimit -n").contains("\"allowed\":300"), "{}", serve.said());
 }
 
 #[test]
@@ -223,6 +237,143 @@ fn a_log_line_names_the_call_and_never_what_was_said_or_with_which_key() {
     assert!(failed.contains(line["request_id"].as_str().unwrap()), "the caller can name the call");
     let all = serve.said();
     assert!(!all.contains(secret) && !all.contains("private sentence") && !all.contains(KEY), "{all}");
+}
+
+#[test]
+fn a_tenant_is_made_and_kept_from_the_command_line() {
+    let dir = TempDir::new().unwrap();
+    let serve = Program::serve(dir.path(), &[("TOLLGATE_MANAGEMENT_KEY", KEY)]);
+    let run = |arguments: &[&str]| serve.manage(KEY, arguments);
+    let made = run(&["workspace", "create", "Acme", "--prefix", "acme", "--prefix", "acme.dev"]);
+    let (id, key) = (made.split_whitespace().next().unwrap(), made.lines().nth(1).unwrap());
+    assert!(key.starts_with("mgmt_"), "{made}");
+    let listed = run(&["workspace", "list"]);
+    assert!(listed.contains("Acme") && listed.contains("acme, acme.dev") && listed.contains('*'), "{listed}");
+    serve.manage(key, &["groups", "create", "--external-id", "theirs", "--model", "acme/chat"]);
+    assert!(!run(&["groups", "list"]).contains("theirs"));
+    assert!(run(&["groups", "list", "--workspace", id]).contains("theirs"));
+    let named =
+        [("TOLLGATE_WORKSPACE", id), ("TOLLGATE_URL", &serve.url()), ("TOLLGATE_MANAGEMENT_KEY", KEY)];
+    let tree = tollgate(&["groups", "tree"], &named);
+    assert!(String::from_utf8_lossy(&tree.stdout).contains("theirs"), "{tree:?}");
+    let public_key = "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=";
+    run(&["workspace", "set", id, "--name", "Acme Inc", "--public-key", public_key, "--no-prefixes"]);
+    run(&["workspace", "set", id, "--onboarded", "false", "--no-public-key"]);
+    let set: serde_json::Value = serde_json::from_str(&run(&["workspace", "list", "--json"])).unwrap();
+    let set = &set[1];
+    assert_eq!((&set["name"], &set["onboarded"]), (&"Acme Inc".into(), &false.into()));
+    assert!(
+        set["ed25519_public_key"].is_null() && set["org_prefixes"].as_array().unwrap().is_empty(),
+        "{set}"
+    );
+    let shut_out = tollgate(&["groups", "list", "--url", &serve.url(), "--key", key], &[]);
+    assert!(String::from_utf8_lossy(&shut_out.stderr).contains("not onboarded"), "{shut_out:?}");
+}
+
+#[test]
+fn a_management_key_is_rotated_from_the_command_line() {
+    let dir = TempDir::new().unwrap();
+    let serve = Program::serve(dir.path(), &[("TOLLGATE_MANAGEMENT_KEY", KEY)]);
+    let run = |arguments: &[&str]| serve.manage(KEY, arguments);
+    let made = run(&["workspace", "create", "Acme"]);
+    let (id, old) = (made.split_whitespace().next().unwrap(), made.lines().nth(1).unwrap());
+    let new = serve.manage(old, &["workspace", "keys", "mint", id, "--scope", "manage", "--name", "new"]);
+    let list = serve.manage(new.trim(), &["workspace", "keys", "list", id]);
+    let row = |key: &str| list.lines().find(|line| line.contains(key.split('.').next().unwrap())).unwrap();
+    assert!(row(&new).contains("new") && row(&new).contains("manage"), "{list}");
+    let old_id = row(old).split_whitespace().next().unwrap();
+    serve.manage(new.trim(), &["workspace", "keys", "revoke", id, old_id]);
+    let refused = tollgate(&["groups", "list", "--url", &serve.url(), "--key", old], &[]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(
+        serve
+            .manage(new.trim(), &["workspace", "keys", "list", id, "--json"])
+            .contains(r#""scope": "manage""#)
+    );
+}
+
+#[test]
+fn a_lost_operators_key_is_replaced_on_the_machine_itself() {
+    let dir = TempDir::new().unwrap();
+    let data = dir.path().join("data");
+    let recover = ["workspace", "recover", "--data-dir", data.to_str().unwrap()];
+    let nothing = tollgate(&recover, &[]);
+    assert_eq!((nothing.status.code(), data.exists()), (Some(1), false), "{nothing:?}");
+    let serve = Program::serve(&data, &[]);
+    let running = tollgate(&recover, &[]);
+    assert_eq!((running.status.code(), running.stdout.len()), (Some(1), 0), "{running:?}");
+    assert!(String::from_utf8_lossy(&running.stderr).contains(&serve.pid().to_string()), "{running:?}");
+    assert!(serve.terminate().success());
+    fs::remove_file(data.join("operator.key")).unwrap();
+    let recovered = tollgate(&recover, &[]);
+    assert!(recovered.status.success(), "{recovered:?}");
+    let key = String::from_utf8(recovered.stdout).unwrap();
+    let log = String::from_utf8(recovered.stderr).unwrap();
+    assert!(log.contains(key.split('.').next().unwrap()), "{log}");
+    assert!(!log.contains(key.trim().split('.').nth(1).unwrap()), "a key must not go to a log");
+    let serve = Program::serve(&data, &[]);
+    let first: serde_json::Value =
+        serde_json::from_str(&serve.manage(key.trim(), &["workspace", "list", "--json"])).unwrap();
+    let keys = serve.manage(key.trim(), &["workspace", "keys", "list", first[0]["id"].as_str().unwrap()]);
+    assert!(keys.contains("recovered") && keys.lines().count() == 3, "{keys}");
+}
+
+#[test]
+fn the_environment_cannot_make_an_operator_of_a_lesser_key() {
+    let dir = TempDir::new().unwrap();
+    let serve = Program::serve(dir.path(), &[("TOLLGATE_MANAGEMENT_KEY", KEY)]);
+    let made = serve.manage(KEY, &["workspace", "create", "Acme"]);
+    let lesser = made.lines().nth(1).unwrap();
+    assert!(serve.terminate().success());
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--data-dir", dir.path().to_str().unwrap()];
+    let refused = tollgate(&serve, &[("TOLLGATE_MANAGEMENT_KEY", lesser)]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("TOLLGATE_MANAGEMENT_KEY is a key of less than an operator"), "{said}");
+    assert!(!said.contains(lesser), "{said}");
+}
+
+#[test]
+fn every_listing_speaks_json() {
+    let dir = TempDir::new().unwrap();
+    let serve = Program::serve(dir.path(), &[("TOLLGATE_MANAGEMENT_KEY", KEY)]);
+    let run = |arguments: &[&str]| serve.manage(KEY, arguments);
+    run(&["endpoints", "create", "acme/chat", "--base-url", "http://127.0.0.1:9/v1", "--target-model", "m"]);
+    let group = run(&["groups", "create", "--external-id", "org", "--model", "acme/chat"]);
+    let group = group.split_whitespace().next().unwrap();
+    run(&["keys", "mint", group]);
+    let value = dir.path().join("value");
+    fs::write(&value, "sk-upstream\n").unwrap();
+    run(&["secrets", "put", "upstream", "--file", value.to_str().unwrap()]);
+    let workspaces: serde_json::Value = serde_json::from_str(&run(&["workspace", "list", "--json"])).unwrap();
+    let workspace = workspaces[0]["id"].as_str().unwrap();
+    for listing in [
+        &["groups", "list"][..],
+        &["groups", "tree"],
+        &["keys", "list", group],
+        &["endpoints", "list"],
+        &["secrets", "list"],
+        &["workspace", "list"],
+        &["workspace", "keys", "list", workspace],
+    ] {
+        let listed: serde_json::Value = serde_json::from_str(&run(&[listing, &["--json"]].concat())).unwrap();
+        assert_eq!(listed.as_array().unwrap().len(), 1, "{listing:?}: {listed}");
+    }
+}
+
+#[test]
+fn shells_learn_the_commands() {
+    for (shell, sign) in
+        [("bash", "complete -F"), ("zsh", "#compdef tollgate"), ("fish", "complete -c tollgate")]
+    {
+        let done = tollgate(&["completions", shell], &[]);
+        let script = String::from_utf8(done.stdout).unwrap();
+        assert!(
+            done.status.success() && script.contains(sign) && script.contains("workspace"),
+            "{shell}: {script}"
+        );
+    }
+    assert_eq!(tollgate(&["completions", "tcsh"], &[]).status.code(), Some(2));
 }
 
 #[test]

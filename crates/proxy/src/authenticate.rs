@@ -1,4 +1,4 @@
-//! Who is calling: from a header to the key and its group.
+//! Who is calling: from a header to the key, its group and its workspace.
 
 use std::sync::Arc;
 
@@ -31,6 +31,10 @@ pub(crate) fn authenticate(
     match snapshot.credential(&hash) {
         Some(Credential::Federated(key)) => {
             let group = snapshot.group(key.group).ok_or(Error::InvalidKey)?;
+            let workspace = snapshot.workspace(group.workspace).ok_or(Error::InvalidKey)?;
+            if !workspace.onboarded {
+                return Err(Error::NotOnboarded);
+            }
             Ok(Caller { key: Arc::clone(key), group: Arc::clone(group) })
         }
         Some(Credential::Management(_)) | None => Err(Error::InvalidKey),

@@ -17,6 +17,7 @@ pub(crate) enum Error {
     UnknownRoute,
     WrongMethod { allowed: &'static str },
     InvalidKey,
+    NotOnboarded,
     Malformed(Malformed),
     Body(BodyFault),
     NotAllowed { slug: String },
@@ -84,6 +85,12 @@ impl Error {
                 "invalid_api_key",
                 "The API key is missing, unknown or revoked; send `Authorization: Bearer <key>`.",
             ),
+            Self::NotOnboarded => face(
+                StatusCode::FORBIDDEN,
+                "permission_error",
+                "workspace_not_onboarded",
+                "The workspace of this key is not onboarded; ask the operator of this gateway.",
+            ),
             Self::NotAllowed { slug } => face(
                 StatusCode::FORBIDDEN,
                 "permission_error",
@@ -137,7 +144,7 @@ impl Error {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             // The rest of an unread body must not be taken for a request; the caller begins anew.
-            Self::InvalidKey | Self::Body(_) | Self::Draining => {
+            Self::InvalidKey | Self::NotOnboarded | Self::Body(_) | Self::Draining => {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             Self::UnknownRoute

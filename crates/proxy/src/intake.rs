@@ -1,20 +1,30 @@
-//! Reading a request body: whole, bounded per call and over all callers.
+//! Reading a request body: whole, in one piece of memory, bounded per call and over all callers.
+//!
+//! Guarantees: memory is counted before it is taken, at its capacity and not at what has arrived; growing counts the
+//! old piece and the new one. An announced body has all its room, or 503, before its first byte is asked for, and is
+//! allocated once: pages that nothing was written to cost nothing. Large bodies never take the last eighth of the room,
+//! so that a flood of them leaves small calls alone. Begins at [`read`].
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, header};
+use http_body::{Body, Frame};
 use http_body_util::BodyExt;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::{BodyFault, Error};
 use crate::worker::Shared;
 
-/// Room reserved in advance for a body whose length is announced; more is made as it arrives.
-const FIRST_ROOM_MAX: usize = 64 * 1024;
+/// Bodies up to this length may use all of the room; larger ones leave an eighth of it to them.
+const SMALL_MAX: usize = 1024 * 1024;
+const LEFT_TO_SMALL: usize = 8;
+
+/// First room of a body whose length is not announced and that does not come in one piece.
+const FIRST_ROOM: usize = 64 * 1024;
 
 /// A body may take this long however small it is, and then a second more for each [`PACE_BYTES`].
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -41,53 +51,78 @@ pub(crate) async fn read(
     if announced > bytes_max {
         return Err(BodyFault::TooLarge { bytes_max }.into());
     }
-    let mut room = Room { shared: Arc::clone(shared), taken: 0 };
-    room.take(announced)?;
-    let mut whole = Gathered::default();
+    let mut gathered = Gathered::new(Room::take(shared, announced)?);
     let began = Instant::now();
-    loop {
-        let pace = Duration::from_secs(u64::try_from(whole.len() / PACE_BYTES).unwrap_or(u64::MAX));
-        let frame = timeout_at(began + PATIENCE + pace, body.frame()).await.map_err(|_| BodyFault::Slow)?;
-        let Some(frame) = frame else { break };
-        let Ok(data) = frame.map_err(|_| BodyFault::Broken)?.into_data() else { continue };
-        let length = whole.len() + data.len();
-        if length > bytes_max {
+    while let Some(frame) = next(&mut body, began, gathered.len()).await? {
+        let Ok(data) = frame.into_data() else { continue };
+        if gathered.len() + data.len() > bytes_max {
             return Err(BodyFault::TooLarge { bytes_max }.into());
         }
-        room.take(length.saturating_sub(room.taken))?;
-        whole.push(data, announced);
+        gathered.push(data)?;
     }
-    Ok(Intake { bytes: whole.into_bytes(), _room: room })
+    Ok(gathered.into_intake())
+}
+
+/// The next frame of a body of which this much has come, if it comes in time.
+async fn next<B>(body: &mut B, began: Instant, come: usize) -> Result<Option<Frame<Bytes>>, BodyFault>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let pace = Duration::from_secs(u64::try_from(come / PACE_BYTES).unwrap_or(u64::MAX));
+    let frame = timeout_at(began + PATIENCE + pace, body.frame()).await.map_err(|_| BodyFault::Slow)?;
+    frame.transpose().map_err(|_| BodyFault::Broken)
 }
 
 /// A body as it gathers: most come in one piece, which is then never copied.
-#[derive(Default)]
 struct Gathered {
-    first: Option<Bytes>,
-    rest: Option<BytesMut>,
+    first: Bytes,
+    /// All of it, once there is more than a first piece. Never longer than its room.
+    whole: Vec<u8>,
+    room: Room,
 }
 
 impl Gathered {
+    fn new(room: Room) -> Self {
+        Self { first: Bytes::new(), whole: Vec::new(), room }
+    }
+
     fn len(&self) -> usize {
-        self.rest.as_ref().map_or_else(|| self.first.as_ref().map_or(0, Bytes::len), BytesMut::len)
+        self.first.len() + self.whole.len()
     }
 
-    fn push(&mut self, data: Bytes, announced: usize) {
-        match (&mut self.rest, self.first.take()) {
-            (Some(rest), _) => rest.extend_from_slice(&data),
-            (None, None) => self.first = Some(data),
-            (None, Some(first)) => {
-                let mut rest =
-                    BytesMut::with_capacity(announced.min(FIRST_ROOM_MAX).max(first.len() + data.len()));
-                rest.extend_from_slice(&first);
-                rest.extend_from_slice(&data);
-                self.rest = Some(rest);
+    fn push(&mut self, data: Bytes) -> Result<(), Error> {
+        if self.len() == 0 {
+            if data.len() > self.room.taken {
+                self.room = Room::take(&self.room.shared, data.len())?;
             }
+            self.first = data;
+            return Ok(());
         }
+        self.make_room(self.len() + data.len())?;
+        self.whole.extend_from_slice(&std::mem::take(&mut self.first));
+        self.whole.extend_from_slice(&data);
+        Ok(())
     }
 
-    fn into_bytes(self) -> Bytes {
-        self.rest.map_or_else(|| self.first.unwrap_or_default(), BytesMut::freeze)
+    /// Sees to it that this much fits without growing.
+    fn make_room(&mut self, length: usize) -> Result<(), Error> {
+        if length <= self.room.taken {
+            // Announced: all of it at once, the first time.
+            self.whole.reserve_exact(self.room.taken - self.whole.len());
+            return Ok(());
+        }
+        let bytes_max = self.room.shared.settings.body_max;
+        let wanted = length.saturating_mul(2).max(FIRST_ROOM).min(bytes_max);
+        // While the old piece is copied into the new one, both are there and both are counted.
+        let larger = Room::take(&self.room.shared, wanted)?;
+        self.whole.reserve_exact(wanted - self.whole.len());
+        self.room = larger;
+        Ok(())
+    }
+
+    fn into_intake(self) -> Intake {
+        let bytes = if self.whole.is_empty() { self.first } else { self.whole.into() };
+        Intake { bytes, _room: self.room }
     }
 }
 
@@ -99,12 +134,16 @@ struct Room {
 }
 
 impl Room {
-    fn take(&mut self, bytes: usize) -> Result<(), Error> {
-        let before = self.shared.buffered.fetch_add(bytes, Ordering::AcqRel);
-        self.taken += bytes;
-        match before.saturating_add(bytes) > self.shared.settings.buffered_max {
-            true => Err(Error::Overloaded),
-            false => Ok(()),
+    /// All of it or nothing: a body that does not fit takes nothing away from those that do.
+    fn take(shared: &Arc<Shared>, bytes: usize) -> Result<Self, Error> {
+        let all = shared.settings.buffered_max;
+        // However little there is in all, one body of the longest kind fits.
+        let to_large = (all - all / LEFT_TO_SMALL).max(shared.settings.body_max).min(all);
+        let bound = if bytes > SMALL_MAX { to_large } else { all };
+        let fits = |held: usize| held.checked_add(bytes).filter(|sum| *sum <= bound);
+        match shared.buffered.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits) {
+            Ok(_) => Ok(Self { shared: Arc::clone(shared), taken: bytes }),
+            Err(_) => Err(Error::Overloaded),
         }
     }
 }
@@ -112,5 +151,39 @@ impl Room {
 impl Drop for Room {
     fn drop(&mut self) {
         self.shared.buffered.fetch_sub(self.taken, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use super::*;
+
+    /// A body that never goes on.
+    struct Stalled;
+
+    impl Body for Stalled {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_slower_than_a_kilobyte_a_second_after_ten_seconds_is_given_up() {
+        for (come, seconds) in [(0, 10), (1_023, 10), (10 * 1_024, 20), (1_024 * 1_024, 1_034)] {
+            let began = Instant::now();
+            assert!(matches!(next(&mut Stalled, began, come).await, Err(BodyFault::Slow)));
+            let elapsed = began.elapsed();
+            assert_eq!(elapsed.as_secs(), seconds, "{come} bytes had come");
+        }
     }
 }

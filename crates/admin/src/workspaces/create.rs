@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use domain::edit::workspace::Created;
 use domain::{Scope, edit};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -43,7 +44,7 @@ pub(crate) async fn workspace_create(
     let draft = parse::<CreateBody>(&body)?.draft()?;
     let (key, management_key) = new_management_key(admin.store.vault(), None, Scope::Manage);
     let created = move |cx: &edit::Context<'_>| edit::workspace::create(cx, draft, key);
-    let (workspace, key) = admin.store.edit(admin.clock.now(), created).await?;
+    let Created { workspace, key } = admin.store.edit(admin.clock.now(), created).await?;
     tracing::info!(workspace.id = %workspace.id, key.prefix = %key.prefix, "workspace created");
     Ok(Answer(CreatedView { workspace: WorkspaceView::of(&workspace), management_key }))
 }

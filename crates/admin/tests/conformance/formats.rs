@@ -53,6 +53,9 @@ async fn case_234_to_235_unknown_paths_are_404_and_wrong_methods_405() {
         "/v1/gateway/groups/",
         "/v1/gateway/groups/00000000001/nothing",
         "/v1/secrets/a/b",
+        "/v1/workspaces/",
+        "/v1/workspaces/00000000001/nothing",
+        "/v1/workspaces/00000000001/management_keys/00000000001/x",
     ] {
         for method in [Method::GET, Method::POST, Method::DELETE] {
             refused(&send(&gw, method, path, b"{}").await, 404, path);
@@ -66,6 +69,10 @@ async fn case_234_to_235_unknown_paths_are_404_and_wrong_methods_405() {
         (Method::PUT, ENDPOINTS),
         (Method::GET, "/v1/gateway/endpoints/00000000001/test"),
         (Method::GET, "/v1/secrets/a"),
+        (Method::GET, "/v1/gateway/groups/00000000001/api_keys/register"),
+        (Method::DELETE, "/v1/workspaces/00000000001"),
+        (Method::PUT, "/v1/workspaces"),
+        (Method::GET, "/v1/workspaces/00000000001/management_keys/00000000001"),
     ] {
         let reply = send(&gw, method, path, b"{}").await;
         refused(&reply, 405, path);

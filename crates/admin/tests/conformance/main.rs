@@ -4,10 +4,15 @@
 
 #![cfg(test)]
 
+mod access;
 mod endpoints;
 mod formats;
 mod groups;
+mod isolation;
 mod keys;
+mod rate;
+mod register;
 mod secrets;
 mod support;
 mod usage;
+mod workspaces;

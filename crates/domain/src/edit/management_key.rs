@@ -57,7 +57,7 @@ pub(super) fn mint_first(
 ) -> Result<Arc<ManagementKey>, Rejection> {
     match cx.snapshot.credential(&draft.hash) {
         Some(_) => Err(Rejection::invalid(key::TAKEN)),
-        None => Ok(Arc::new(made(cx, workspace, draft, false))),
+        None => Ok(Arc::new(made(cx, workspace, draft))),
     }
 }
 
@@ -104,17 +104,13 @@ pub fn put_operator_key(
             return Err(Rejection::invalid(key::TAKEN));
         }
         let draft = ManagementKeyDraft { scope: Scope::Operator, ..draft };
-        records.push(Record::ManagementKey(Arc::new(made(cx, first.id, draft, from_environment))));
+        let key = ManagementKey { from_environment, ..made(cx, first.id, draft) };
+        records.push(Record::ManagementKey(Arc::new(key)));
     }
     Ok(change(cx, records))
 }
 
-fn made(
-    cx: &Context<'_>,
-    workspace: WorkspaceId,
-    draft: ManagementKeyDraft,
-    from_environment: bool,
-) -> ManagementKey {
+fn made(cx: &Context<'_>, workspace: WorkspaceId, draft: ManagementKeyDraft) -> ManagementKey {
     ManagementKey {
         id: id_of(&draft.hash),
         name: draft.name,
@@ -122,7 +118,7 @@ fn made(
         hash: draft.hash,
         workspace,
         scope: draft.scope,
-        from_environment,
+        from_environment: false,
         serial: cx.version,
         created_s: cx.now_s,
     }

@@ -29,6 +29,15 @@ pub struct WorkspaceDraft {
     pub ed25519_public_key: Option<[u8; 32]>,
 }
 
+/// A workspace that was just made.
+#[derive(Debug, Clone)]
+pub struct Created {
+    /// The workspace.
+    pub workspace: Arc<Workspace>,
+    /// Its first management key.
+    pub key: Arc<ManagementKey>,
+}
+
 /// A change to a workspace as an operator writes it. At least one field is set.
 #[derive(Debug, Clone, Default)]
 pub struct WorkspacePatch {
@@ -62,12 +71,12 @@ pub fn create(
     cx: &Context<'_>,
     draft: WorkspaceDraft,
     key: ManagementKeyDraft,
-) -> Result<(Change, (Arc<Workspace>, Arc<ManagementKey>)), Rejection> {
+) -> Result<(Change, Created), Rejection> {
     let workspace = Arc::new(made(cx, draft));
     check_prefixes(cx.snapshot, workspace.id, &workspace.org_prefixes)?;
     let key = mint_first(cx, workspace.id, key)?;
     let records = vec![Record::Workspace(Arc::clone(&workspace)), Record::ManagementKey(Arc::clone(&key))];
-    Ok((change(cx, records), (workspace, key)))
+    Ok((change(cx, records), Created { workspace, key }))
 }
 
 /// Updates a workspace.

@@ -7,6 +7,7 @@ use storage::Store;
 
 use super::output::say;
 use crate::config;
+use crate::node::Tls;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct CheckArgs {
@@ -21,6 +22,9 @@ pub(super) struct CheckArgs {
 pub(super) fn run(args: &CheckArgs) -> anyhow::Result<()> {
     let config = config::load(args.config.as_deref(), std::env::vars())?;
     say(&format!("configuration: sound; callers would connect to {}", config.server.listen))?;
+    if Tls::of(&config)?.is_some() {
+        say("TLS: the certificate and its key are sound and belong together")?;
+    }
     let found = Store::inspect(&args.data_dir)?;
     let dir = args.data_dir.display();
     if !found.exists {

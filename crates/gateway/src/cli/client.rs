@@ -24,9 +24,12 @@ pub(super) struct Access {
     /// Root of the gateway's management listener.
     #[arg(long, global = true, env = "TOLLGATE_URL", default_value = "http://127.0.0.1:8080")]
     url: String,
-    /// An operator's key.
+    /// A management key.
     #[arg(long, global = true, env = "TOLLGATE_MANAGEMENT_KEY", hide_env_values = true)]
     key: Option<String>,
+    /// The id of the workspace to act on; an operator's key acts on its own without it.
+    #[arg(long, global = true, env = "TOLLGATE_WORKSPACE")]
+    workspace: Option<String>,
     /// JSON instead of tables.
     #[arg(long, global = true)]
     json: bool,
@@ -38,10 +41,10 @@ impl Access {
             .url
             .parse()
             .map_err(|why| Usage(format!("--url: `{}` cannot be called: {why}", self.url)))?;
-        let missing = || Usage("an operator's key is needed: --key, or TOLLGATE_MANAGEMENT_KEY".into());
+        let missing = || Usage("a management key is needed: --key, or TOLLGATE_MANAGEMENT_KEY".into());
         let key = self.key.clone().ok_or_else(missing)?;
         let form = if self.json { Form::Json } else { Form::Table };
-        Client::new(url, &key, form)
+        Ok(Client { workspace: self.workspace.clone(), ..Client::new(url, &key, form)? })
     }
 }
 
@@ -58,13 +61,14 @@ pub(super) struct Client {
     dialer: Arc<Dialer>,
     url: BaseUrl,
     authorization: String,
+    workspace: Option<String>,
     pub(super) form: Form,
 }
 
 impl Client {
     pub(super) fn new(url: BaseUrl, key: &str, form: Form) -> anyhow::Result<Self> {
         let dialer = Arc::new(Dialer::for_clients(CONNECT_TIMEOUT)?);
-        Ok(Self { dialer, url, authorization: format!("Bearer {}", key.trim()), form })
+        Ok(Self { dialer, url, authorization: format!("Bearer {}", key.trim()), workspace: None, form })
     }
 
     pub(super) async fn get(&self, path: &str) -> anyhow::Result<Value> {
@@ -98,26 +102,35 @@ impl Client {
         }
     }
 
+    fn request(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Request<Outgoing>> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.url.path))
+            .header(header::HOST, self.url.authority())
+            .header(header::AUTHORIZATION, &self.authorization)
+            .header(header::CONTENT_TYPE, "application/json");
+        if let Some(workspace) = &self.workspace {
+            request = request.header("x-tollgate-workspace", workspace);
+        }
+        request
+            .body(Outgoing::new(body.map(|body| body.to_string().into()).into_iter().collect()))
+            .context("the key, the workspace or the URL has characters that no request can carry")
+    }
+
     async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
         let url = &self.url;
         let origin = Origin { tls: url.tls, host: url.host.clone(), port: url.port, trust: Trust::Operator };
         let connected = proxy::dial(&self.dialer, &origin).await;
         let mut connection = connected.with_context(|| format!("no gateway at {}", url.authority()))?;
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", url.path))
-            .header(header::HOST, url.authority())
-            .header(header::AUTHORIZATION, &self.authorization)
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Outgoing::new(body.map(|body| body.to_string().into()).into_iter().collect()))
-            .context("the key or the URL has characters that no request can carry")?;
+        let request = self.request(method, path, body)?;
         let answer = connection.send_request(request).await.context("the gateway did not answer")?;
         let status = answer.status();
         let bytes = Limited::new(answer.into_body(), ANSWER_MAX).collect().await;
         let bytes = bytes.map_err(|error| anyhow::anyhow!("the answer broke off: {error}"))?.to_bytes();
         let value: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         if !status.is_success() {
-            let message = value["message"].as_str().or_else(|| value["error"]["message"].as_str());
+            let message = [&value["message"], &value["error"]["message"], &value["error"]];
+            let message = message.into_iter().find_map(Value::as_str);
             bail!("{} ({})", message.unwrap_or("the gateway refused"), status.as_u16());
         }
         Ok(value)

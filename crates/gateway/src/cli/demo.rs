@@ -38,8 +38,8 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let base_url = format!("http://{}", running.node.addr());
     let customer_key = furnish(&base_url, &operator_key, &model.base_url()).await?;
     introduce(&base_url, &operator_key, &customer_key)?;
-    signals.stop().await;
-    signals.then_exit_at_once();
+    signals.stop(|| tracing::warn!("SIGHUP: the demo has nothing to reload")).await;
+    signals.then_exit_at_once(running.node.recorded());
     running.node.shut_down().await;
     say("")?;
     say("Stopped; the temporary directory is gone.")

@@ -12,7 +12,7 @@ use limits::Engine;
 use storage::{OpenError, Options, Store};
 
 use super::signals::Signals;
-use super::{Usage, environment};
+use super::{Usage, descriptors, environment};
 use crate::clock::{Step, SystemClock, raw_now};
 use crate::config::{self, Config};
 use crate::keys::{self, MANAGEMENT_KEY_FILE_VARIABLE, MANAGEMENT_KEY_VARIABLE, MASTER_KEY_VARIABLE};
@@ -46,6 +46,7 @@ pub(super) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     config.server.listen = args.listen.unwrap_or(config.server.listen);
     config.server.admin_listen = args.admin_listen.or(config.server.admin_listen);
     crate::log::start(&config.log);
+    descriptors::take(config.server.max_connections);
     let mut signals = Signals::catch()?;
     let given = management_key()?;
     let running = start(&config, &args.data_dir, given.as_deref()).await?;
@@ -53,9 +54,9 @@ pub(super) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     warn_if_exposed(&config);
     let (addr, admin) = (running.node.addr(), running.node.admin_addr());
     tracing::info!(%addr, %admin, data_dir = %args.data_dir.display(), "serving");
-    signals.stop().await;
+    signals.stop(|| reload(&running.node)).await;
     tracing::info!("stopping; calls in flight may finish");
-    signals.then_exit_at_once();
+    signals.then_exit_at_once(running.node.recorded());
     running.node.shut_down().await;
     tracing::info!("stopped");
     Ok(())
@@ -83,7 +84,8 @@ fn create_private_dir(dir: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
-fn open(data_dir: &Path, engine: &Arc<Engine>) -> anyhow::Result<Store> {
+/// Opens the store with its master key.
+pub(super) fn open(data_dir: &Path, engine: &Arc<Engine>) -> anyhow::Result<Store> {
     let master_key = keys::master_key(data_dir, environment(MASTER_KEY_VARIABLE).as_deref())?;
     let options =
         Options { dir: data_dir.to_owned(), master_key, engine: Arc::clone(engine), now: raw_now() };
@@ -121,6 +123,25 @@ async fn keep_time(clock: Arc<SystemClock>, engine: Arc<Engine>, first: Step) {
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
         step = clock.observe();
+    }
+}
+
+/// What SIGHUP does.
+fn reload(node: &Node) {
+    match node.reload_tls() {
+        Ok(true) => tracing::info!(
+            "SIGHUP: new connections get the TLS certificate as it is now; every other setting needs a restart"
+        ),
+        Ok(false) => {
+            tracing::warn!("SIGHUP: without TLS there is nothing to reload; settings need a restart");
+        }
+        Err(error) => {
+            let cause = format!("{error:#}");
+            tracing::error!(
+                cause,
+                "SIGHUP: the TLS certificate cannot be read; the former one stays in force"
+            );
+        }
     }
 }
 

@@ -1,7 +1,12 @@
 //! The signals that end the program. They are caught before anything is announced: whoever reads that the gateway
 //! serves may stop it at once.
 
+use std::time::Duration;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// How long a second signal waits for the ledger. It is written within milliseconds, unless the disk does not answer.
+const RECORDING_MAX: Duration = Duration::from_secs(2);
 
 /// Signals, caught from the moment this is made.
 pub(super) struct Signals {
@@ -19,24 +24,28 @@ impl Signals {
         })
     }
 
-    /// Waits until somebody wants the program to end.
-    pub(super) async fn stop(&mut self) {
+    /// Waits until somebody wants the program to end. Meanwhile SIGHUP asks to `reload` what can be reloaded.
+    pub(super) async fn stop(&mut self, reload: impl Fn()) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
                 // Without a handler it would end the process, and calls with it.
-                _ = self.hangup.recv() => {
-                    tracing::warn!("SIGHUP: no setting can be reloaded; restart to change them");
-                }
+                _ = self.hangup.recv() => reload(),
             }
         }
     }
 
-    /// From now on a further signal does not wait for anybody. What was acknowledged is with the ledger already.
-    pub(super) fn then_exit_at_once(mut self) {
+    /// From now on a further signal does not wait for anybody but for what is `recorded` and not on disk yet: a few
+    /// milliseconds' worth of calls that were answered.
+    pub(super) fn then_exit_at_once(mut self, recorded: impl Future<Output = ()> + Send + 'static) {
         tokio::spawn(async move {
-            self.stop().await;
+            self.stop(|| tracing::warn!("SIGHUP: the gateway stops; nothing is reloaded")).await;
+            if tokio::time::timeout(RECORDING_MAX, recorded).await.is_err() {
+                tracing::error!(
+                    "the ledger could not be written in time; calls of the last moments are missing in it"
+                );
+            }
             exit_at_once();
         });
     }

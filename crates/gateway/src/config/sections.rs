@@ -1,6 +1,7 @@
 //! The settings, as typed values. What they mean stands in `config/tollgate.default.toml`.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -28,12 +29,22 @@ pub struct ServerSection {
     pub listen: SocketAddr,
     #[serde(deserialize_with = "optional_address")]
     pub admin_listen: Option<SocketAddr>,
+    #[serde(deserialize_with = "optional_path")]
+    pub tls_cert: Option<PathBuf>,
+    #[serde(deserialize_with = "optional_path")]
+    pub tls_key: Option<PathBuf>,
     pub workers: usize,
     pub max_body_mb: usize,
     pub max_buffered_mb: usize,
     pub max_connections: usize,
     #[serde(deserialize_with = "duration")]
+    pub first_byte_timeout: Duration,
+    #[serde(deserialize_with = "duration")]
     pub header_timeout: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub idle_timeout: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub write_timeout: Duration,
     #[serde(deserialize_with = "duration")]
     pub drain_delay: Duration,
     #[serde(deserialize_with = "duration")]
@@ -163,6 +174,24 @@ impl Config {
                 bail!("{key}: {value} is not from 1 to 1000000");
             }
         }
+        if self.server.tls_cert.is_some() != self.server.tls_key.is_some() {
+            bail!("server.tls_cert and server.tls_key: one without the other; give both, or neither");
+        }
+        if self.server.max_buffered_mb < self.server.max_body_mb {
+            bail!(
+                "server.max_buffered_mb: less than server.max_body_mb, so that the longest body would never fit"
+            );
+        }
+        for (key, value) in [
+            ("server.first_byte_timeout", self.server.first_byte_timeout),
+            ("server.header_timeout", self.server.header_timeout),
+            ("server.idle_timeout", self.server.idle_timeout),
+            ("server.write_timeout", self.server.write_timeout),
+        ] {
+            if value.is_zero() {
+                bail!("{key}: nothing arrives in no time at all; give it some seconds");
+            }
+        }
         Ok(self)
     }
 }
@@ -175,6 +204,11 @@ fn optional_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
     text.parse()
         .map(Some)
         .map_err(|_| serde::de::Error::custom(format!("`{text}` is not an address and port")))
+}
+
+fn optional_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Ok(Some(PathBuf::from(text)).filter(|path| !path.as_os_str().is_empty()))
 }
 
 fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Network>, D::Error> {

@@ -6,23 +6,23 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::Phase;
+use super::connection::converse;
 use super::dispatch::Dispatch;
+use super::guard::Patience;
+use super::tls::Tls;
 use super::upkeep;
 
-/// Longest header section of a request; longer ones are answered 431.
-const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// Pause after the machine ran out of descriptors, so that accepting does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
-/// How many connections may be open at once; further ones wait in the kernel's queue.
+/// How many connections may be served at once. Each worker may hold one more that waits for its place; further ones
+/// wait in the kernel's queue. Places are given in the order of asking, so no worker waits for ever.
 #[derive(Debug, Clone)]
 pub(super) struct Door(Arc<Semaphore>);
 
@@ -40,8 +40,9 @@ impl Door {
 #[derive(Debug, Clone)]
 pub(super) struct Server {
     pub(super) door: Door,
-    pub(super) header_timeout: Duration,
+    pub(super) patience: Patience,
     pub(super) phase: watch::Receiver<Phase>,
+    pub(super) tls: Option<Tls>,
 }
 
 /// Starts a worker thread on its own runtime. It ends when the gateway closes.
@@ -92,52 +93,51 @@ async fn accept_until_closing(
     open: &mut JoinSet<()>,
 ) {
     let mut phase = server.phase.clone();
+    let closing = phase.wait_for(|phase| *phase >= Phase::Closing);
+    tokio::pin!(closing);
     loop {
-        let accepted = tokio::select! {
-            accepted = next(&listener, &server.door) => accepted,
-            _ = open.join_next(), if !open.is_empty() => continue,
-            _ = phase.wait_for(|phase| *phase >= Phase::Closing) => return,
+        let arriving = next(&listener, &server.door);
+        tokio::pin!(arriving);
+        let (stream, place) = loop {
+            tokio::select! {
+                arrived = arriving.as_mut() => break arrived,
+                _ = open.join_next(), if !open.is_empty() => {}
+                _ = closing.as_mut() => return,
+            }
         };
-        let Some((stream, place)) = accepted else { continue };
-        let connection = connection(stream, server.clone(), dispatch.clone());
+        let (server, dispatch) = (server.clone(), dispatch.clone());
         open.spawn(async move {
-            connection.await;
+            connection(stream, server, dispatch).await;
             drop(place);
         });
-    }
-}
-
-async fn next(listener: &TcpListener, door: &Door) -> Option<(TcpStream, OwnedSemaphorePermit)> {
-    let place = door.place().await?;
-    match listener.accept().await {
-        Ok((stream, _)) => Some((stream, place)),
-        Err(error) => {
-            tracing::warn!(%error, "a connection could not be accepted");
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            None
-        }
     }
 }
 
 async fn connection(stream: TcpStream, server: Server, dispatch: Dispatch) {
     // Without it, Nagle's algorithm and delayed acknowledgements make small answers wait 40 ms.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| {
-        let dispatch = dispatch.clone();
-        async move { Ok::<_, std::convert::Infallible>(dispatch.answer(request).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(server.header_timeout)
-        .max_buf_size(HEADER_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    let mut phase = server.phase;
-    tokio::select! {
-        // A connection that breaks is its caller's affair.
-        _ = connection.as_mut() => return,
-        _ = phase.wait_for(|phase| *phase >= Phase::Closing) => {}
+    let Some(tls) = &server.tls else { return converse(stream, server, dispatch).await };
+    let mut phase = server.phase.clone();
+    let greeted = tokio::select! {
+        greeted = timeout(server.patience.header, tls.greet(stream)) => greeted,
+        _ = phase.wait_for(|phase| *phase >= Phase::Ending) => return,
+    };
+    // A handshake that fails or takes too long is its caller's affair.
+    if let Ok(Ok(stream)) = greeted {
+        converse(stream, server, dispatch).await;
     }
-    connection.as_mut().graceful_shutdown();
-    let _ = connection.await;
+}
+
+/// The next connection, and then its place. A place is not taken before: a worker that waits for a connection would
+/// keep it from the others, whose callers wait in queues of their own.
+async fn next(listener: &TcpListener, door: &Door) -> (TcpStream, Option<OwnedSemaphorePermit>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return (stream, door.place().await),
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
 }

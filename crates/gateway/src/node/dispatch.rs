@@ -1,6 +1,7 @@
 //! Which of the three houses a request belongs to: the gateway itself, management, or the data plane.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -8,6 +9,9 @@ use proxy::{Body, Shared, Worker};
 
 use super::management::Management;
 use super::own::{Own, nobody};
+
+/// How often a gateway that stops looks whether its calls have ended.
+const CALLS_POLL: Duration = Duration::from_millis(5);
 
 /// The dispatch of one listener.
 #[derive(Debug, Clone)]
@@ -48,10 +52,20 @@ impl Dispatch {
         self.worker.as_ref()
     }
 
+    /// Whether further requests are to go elsewhere.
+    pub(super) fn is_draining(&self) -> bool {
+        self.shared.is_draining()
+    }
+
     /// Waits until calls that outlived their connections have settled.
     pub(super) async fn calls_end(&self) {
-        while self.shared.in_flight() > 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
+        calls_end(&self.shared).await;
+    }
+}
+
+/// Waits until no call is in flight.
+pub(super) async fn calls_end(shared: &Shared) {
+    while shared.in_flight() > 0 {
+        tokio::time::sleep(CALLS_POLL).await;
     }
 }

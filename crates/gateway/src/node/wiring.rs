@@ -7,6 +7,7 @@ use admin::Hierarchy;
 use domain::SecretValue;
 use proxy::{Bearer, CallLog, Timeouts, UpstreamSettings};
 
+use super::guard::Patience;
 use crate::config::{Config, LogCalls};
 
 const MIB: usize = 1024 * 1024;
@@ -48,6 +49,17 @@ pub(super) fn proxy_settings(
             baseten_model_api_url: upstream.baseten_model_api_url.clone(),
             environment_secrets,
         },
+    }
+}
+
+/// How long callers may take on their connections.
+pub(super) fn patience(config: &Config) -> Patience {
+    let server = &config.server;
+    Patience {
+        first_byte: server.first_byte_timeout,
+        header: server.header_timeout,
+        idle: server.idle_timeout,
+        write: server.write_timeout,
     }
 }
 

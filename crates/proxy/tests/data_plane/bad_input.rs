@@ -207,6 +207,21 @@ async fn a_body_over_the_limit_is_413_before_it_is_read() {
 }
 
 #[tokio::test]
+async fn case_163_a_body_over_100_mb_is_413_and_one_of_100_mb_passes() {
+    let gw = Gateway::start().await;
+    let customer = counted(&gw).await;
+    let mut raw = Raw::open(&gw).await;
+    raw.send(chat_head(&customer.key, &format!("content-length: {}\r\n", (100 << 20) + 1))).await;
+    let answer = raw.rest().await;
+    assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("request_too_large"), "{answer}");
+    let frame = with(r#""x":"""#);
+    let body = with(&format!(r#""x":"{}""#, "x".repeat((100 << 20) - frame.len())));
+    gw.chat_request(&customer.key).body(body).send().await.expect(200);
+    // The model's name upstream is two bytes longer.
+    assert_eq!(gw.model.last_request().unwrap().body_len, (100 << 20) + 2);
+}
+
+#[tokio::test]
 async fn a_body_that_grows_over_the_limit_is_413() {
     let gw = Gateway::with(|config| config.server.max_body_mb = 1).await;
     let customer = counted(&gw).await;

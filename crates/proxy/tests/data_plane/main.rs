@@ -16,4 +16,5 @@ mod refusals;
 mod streams;
 mod support;
 mod targets;
+mod tenants;
 mod upstream;

@@ -206,8 +206,7 @@ fn put_operator(store: &Store, credential: &str, replaced: &[domain::KeyHash]) -
     let new = Some(OperatorKey { draft, from_environment: true });
     let replaced = replaced.to_vec();
     wait(store.edit(NOW, move |cx| Ok((management_key::put_operator_key(cx, new, &replaced)?, ())))).unwrap();
-    match store.snapshot().credential(&hash) {
-        Some(Credential::Management(key)) => ManagementKey::clone(key),
-        other => panic!("{other:?}"),
-    }
+    let found = store.snapshot();
+    let key = found.operator_keys().find(|key| key.hash == hash);
+    ManagementKey::clone(key.unwrap())
 }
