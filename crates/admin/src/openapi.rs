@@ -160,3 +160,57 @@ fn workspace_header() -> utoipa::openapi::path::Parameter {
         .schema(Some(domain::WorkspaceId::schema()))
         .build()
 }
+
+/// What the document says of one member of a schema, for tests that hold its bounds against those of the code: the
+/// macros that write them down take nothing but numbers.
+#[cfg(test)]
+#[track_caller]
+pub(crate) fn published(schema: &str, member: &str, keyword: &str) -> usize {
+    let document = serde_json::to_value(crate::Admin::openapi()).unwrap();
+    let said = &document["components"]["schemas"][schema]["properties"][member][keyword];
+    usize::try_from(said.as_u64().unwrap_or_else(|| panic!("{schema}.{member} has no {keyword}"))).unwrap()
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::Slug;
+    use domain::edit::group::NAME_LEN_MAX;
+    use domain::edit::workspace::PREFIXES_MAX;
+
+    use super::*;
+
+    #[test]
+    fn bounds_that_come_from_the_domain_are_published_as_they_are() {
+        for schema in
+            ["GroupCreateMetadata", "GroupUpdateMetadata", "KeyMint", "KeyRegister", "ManagementKeyMint"]
+        {
+            assert_eq!(published(schema, "name", "maxLength"), NAME_LEN_MAX, "{schema}");
+        }
+        for schema in ["WorkspaceCreate", "WorkspaceUpdate"] {
+            assert_eq!(published(schema, "org_prefixes", "maxItems"), PREFIXES_MAX, "{schema}");
+        }
+        let document = serde_json::to_value(crate::Admin::openapi()).unwrap();
+        let schemas = &document["components"]["schemas"];
+        assert_eq!(schemas["Slug"]["maxLength"], Slug::LEN_MAX);
+        assert_eq!(
+            (&schemas["Text"]["minLength"], &schemas["Text"]["maxLength"]),
+            (&1.into(), &NAME_LEN_MAX.into())
+        );
+    }
+
+    #[test]
+    fn an_operation_publishes_every_error_it_can_answer_and_no_other() {
+        let document = serde_json::to_value(crate::Admin::openapi()).unwrap();
+        for (path, method, expected) in [
+            ("/v1/gateway/groups", "post", "200 400 401 403 404 408 413 415 429 503"),
+            ("/v1/gateway/groups", "get", "200 400 401 403 404 429 503"),
+            ("/v1/gateway/endpoints/{id}/test", "post", "200 400 401 403 404 429 503"),
+            ("/v1/workspaces", "get", "200 400 401 403 429 503"),
+            ("/v1/workspaces/{id}", "patch", "200 400 401 403 404 408 413 415 429 503"),
+        ] {
+            let operation = &document["paths"][path][method];
+            let statuses: Vec<_> = operation["responses"].as_object().unwrap().keys().cloned().collect();
+            assert_eq!(statuses.join(" "), expected, "{method} {path}");
+        }
+    }
+}

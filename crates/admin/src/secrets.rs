@@ -147,6 +147,13 @@ fn check_value(value: &SecretValue) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::openapi::published;
+
+    #[test]
+    fn the_published_bounds_are_those_that_are_kept() {
+        assert_eq!(published("SecretPut", "name", "maxLength"), NAME_LEN_MAX);
+        assert_eq!(published("SecretPut", "value", "maxLength"), VALUE_LEN_MAX);
+    }
 
     #[test]
     fn names_are_plain_and_do_not_mean_the_environment() {

@@ -12,6 +12,10 @@ use serde_json::{Map, Value, json};
 
 use crate::node::Own;
 
+const ABOUT: &str = "A self-hosted gateway that sells access to language models.\n\n\
+    Members that are not described are ignored by management, and pass to the model server in calls. \
+    A connection that brings no request across is answered 400, 408 or 431, with the body `CallError`, whatever its path.";
+
 static RENDERED: LazyLock<Bytes> = LazyLock::new(|| document().to_string().into());
 
 /// The document.
@@ -22,7 +26,7 @@ pub fn document() -> Value {
         "info": {
             "title": "Tollgate",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "A self-hosted gateway that sells access to language models.",
+            "description": ABOUT,
             "license": { "name": env!("CARGO_PKG_LICENSE"), "identifier": env!("CARGO_PKG_LICENSE") },
         },
         "servers": [{ "url": "/" }],

@@ -100,7 +100,8 @@ fn answered(operation: Operation) -> Value {
     let mut content = Map::new();
     content.insert("application/json".to_owned(), json!({ "schema": { "type": "object" } }));
     if !matches!(operation, Operation::Embeddings | Operation::CountTokens) {
-        content.insert("text/event-stream".to_owned(), json!({ "schema": { "type": "string" } }));
+        // No schema: tools differ on whether it would be of the whole stream or of one event.
+        content.insert("text/event-stream".to_owned(), json!({}));
     }
     json!({ "description": "The model server's answer; its `model` is the slug.", "content": content })
 }

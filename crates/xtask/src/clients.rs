@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use crate::steps::{has, root, run, say, skipped};
 
 const PYTHON_PINS: &str = "tests/clients/requirements.txt";
+const CONTRACT_PINS: &str = "tests/contract/requirements.txt";
 const NODE_PINS: [&str; 2] = ["tests/clients/node/package.json", "tests/clients/node/package-lock.json"];
 /// In an installation: the pins it was made from. Written last, and cleared with the rest: half an installation has none.
 const STAMP: &str = "tollgate-pins";
@@ -20,7 +21,7 @@ const STAMP: &str = "tollgate-pins";
 pub(crate) fn everything() -> anyhow::Result<()> {
     run("cargo", &["build", "--locked", "--package", "gateway", "--package", "modelsim"])?;
     // What fails in one language does not hide what fails in the other.
-    let outcomes = [python(), node()];
+    let outcomes = [python(), node(), contract()];
     outcomes.into_iter().collect()
 }
 
@@ -28,17 +29,37 @@ fn python() -> anyhow::Result<()> {
     if !has("python3", &["-c", "import venv, ensurepip"]) {
         return skipped("Python clients", "python3 with venv, and PyPI");
     }
-    let venv = root().join("target/venv");
+    let Some(python) = venv("target/venv", PYTHON_PINS)? else {
+        return skipped("Python clients", "PyPI, and Python 3.11 or newer");
+    };
+    unittests(&python, "tests/clients")
+}
+
+/// The server against its own `OpenAPI` document, by a client that sends whatever the document allows and more.
+fn contract() -> anyhow::Result<()> {
+    if !has("python3", &["-c", "import venv, ensurepip"]) {
+        return skipped("contract", "python3 with venv, and PyPI");
+    }
+    let Some(python) = venv("target/venv-contract", CONTRACT_PINS)? else {
+        return skipped("contract", "PyPI, and Python 3.11 or newer");
+    };
+    unittests(&python, "tests/contract")
+}
+
+/// The Python of a virtual environment with what the pins name; none if it cannot be had.
+fn venv(home: &str, pins: &str) -> anyhow::Result<Option<String>> {
+    let venv = root().join(home);
     let python = text(&venv.join("bin/python"))?.to_owned();
     let install = || {
         run("python3", &["-m", "venv", "--clear", text(&venv)?])?;
-        run(&python, &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", PYTHON_PINS])
+        run(&python, &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", pins])
     };
-    if !installed(&venv, &[PYTHON_PINS], &python, install)? {
-        return skipped("Python clients", "PyPI, and Python 3.11 or newer");
-    }
-    let tests = ["--start-directory", "tests/clients", "--pattern", "test_*.py"];
-    run(&python, &[["-m", "unittest", "discover"].as_slice(), &tests].concat())
+    Ok(installed(&venv, &[pins], &python, install)?.then_some(python))
+}
+
+fn unittests(python: &str, folder: &str) -> anyhow::Result<()> {
+    let tests = ["--start-directory", folder, "--pattern", "test_*.py"];
+    run(python, &[["-m", "unittest", "discover"].as_slice(), &tests].concat())
 }
 
 fn node() -> anyhow::Result<()> {

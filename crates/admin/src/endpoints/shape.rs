@@ -26,7 +26,12 @@ const OWN_VARIABLES: &str = "TOLLGATE_";
 
 /// A new endpoint.
 #[derive(Debug, Deserialize, ToSchema)]
-#[schema(as = EndpointCreate)]
+#[schema(as = EndpointCreate, examples(json!({
+    "slug": "acme/chat",
+    "targets": [{
+        "provider": "OPENAI_COMPATIBLE", "base_url": "https://models.example.com/v1", "target_model": "chat-large",
+    }],
+})))]
 pub(super) struct CreateBody {
     slug: Slug,
     #[schema(value_type = Option<Region>)]

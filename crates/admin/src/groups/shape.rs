@@ -19,7 +19,15 @@ const IMMUTABLE: &str = "cannot be changed; delete the group and create it anew.
 
 /// A new group.
 #[derive(Debug, Deserialize, ToSchema)]
-#[schema(as = GroupCreate)]
+#[schema(as = GroupCreate, examples(json!({
+    "metadata": { "name": "Acme", "external_entity_id": "customer-42" },
+    "models": [{
+        "slug": "acme/chat",
+        "rate_limits": [{ "type": "REQUEST", "unit": "MINUTE", "threshold": 60 }],
+        "usage_limits": [{ "type": "TOKEN", "unit": "DAY", "threshold": 1_000_000 }],
+    }],
+    "hierarchy": { "limit_enforcement": "CASCADING", "parent_group_id": null },
+})))]
 pub(super) struct CreateBody {
     #[schema(value_type = CreateMetadata)]
     metadata: Object<CreateMetadata>,

@@ -129,3 +129,15 @@ fn check_key(key: &SecretValue) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::openapi::published;
+
+    #[test]
+    fn the_published_bounds_are_those_that_are_kept() {
+        assert_eq!(published("KeyRegister", "key", "minLength"), CHARACTERS_MIN);
+        assert_eq!(published("KeyRegister", "key", "maxLength"), CHARACTERS_MAX);
+    }
+}

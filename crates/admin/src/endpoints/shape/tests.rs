@@ -2,6 +2,7 @@ use domain::WorkspaceId;
 
 use super::*;
 use crate::json::parse;
+use crate::openapi::published;
 
 const OPERATOR: Manager = Manager { workspace: WorkspaceId(1), scope: Scope::Operator };
 const TENANT: Manager = Manager { workspace: WorkspaceId(1), scope: Scope::Manage };
@@ -143,4 +144,11 @@ fn an_update_tells_clearing_from_leaving_alone() {
     assert_eq!(patch(r#"{"admission":"observed"}"#).unwrap().admission, Some(Some(Admission::Observed)));
     assert!(patch(r#"{"admission":"hard"}"#).is_err());
     assert!(patch(r#"{"targets":[]}"#).is_err());
+}
+
+#[test]
+fn the_published_bounds_are_those_that_are_kept() {
+    assert_eq!(published("TargetWanted", "base_url", "maxLength"), URL_LEN_MAX);
+    let most = u64::try_from(published("TargetWanted", "max_output_tokens", "maximum")).unwrap();
+    assert_eq!(most, domain::THRESHOLD_MAX);
 }

@@ -2,6 +2,7 @@ use domain::Version;
 
 use super::*;
 use crate::json::parse;
+use crate::openapi::published;
 
 const ROOT: &str = r#""hierarchy":{"limit_enforcement":"INDEPENDENT","parent_group_id":null}"#;
 
@@ -125,5 +126,15 @@ fn what_cannot_change_may_be_repeated_but_not_changed() {
         format!(r#""hierarchy":{{"parent_group_id":"{}"}}"#, GroupId(5)),
     ] {
         assert!(refused(with(&different)).contains("cannot be changed"), "{different}");
+    }
+}
+
+#[test]
+fn the_published_bounds_are_those_that_are_kept() {
+    let threshold = |keyword| u64::try_from(published("LimitWanted", "threshold", keyword)).unwrap();
+    assert_eq!(threshold("maximum"), domain::THRESHOLD_MAX);
+    assert_eq!(threshold("minimum"), Settings::default().threshold_min);
+    for schema in ["GroupCreate", "GroupUpdate"] {
+        assert_eq!(published(schema, "models", "maxItems"), MODELS_MAX, "{schema}");
     }
 }

@@ -1,0 +1,147 @@
+"""The server against its own document: whatever is sent, nothing breaks and no answer is undescribed."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import textwrap
+import unittest
+import urllib.request
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "clients"))
+
+import openapi_spec_validator
+import world
+
+SCHEMATHESIS = pathlib.Path(sys.executable).parent / "schemathesis"
+SEED = 20261121
+EXAMPLES_MAX = 30
+CHECKS = [
+    "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance",
+    "response_schema_conformance", "negative_data_rejection", "ignored_auth",
+]
+# Where nothing else is wrong with a request, its method is.
+CHECKS_OF_METHODS = ["unsupported_method", "allow_header_conformance"]
+
+# Read by the gateway from the folder it is started in.
+SETTINGS = """
+[management]
+rate_limit_per_second = 0
+"""
+
+
+class Cast:
+    """Objects for every operation that needs one. What one operation changes or deletes, no other relies on."""
+
+    def __init__(self, world):
+        self.manage = world.manage
+        self.chat = self.manage("GET", "/v1/gateway/endpoints")["items"][0]
+        self.target = self.chat["targets"][0]
+        self.home = self.manage("GET", "/v1/workspaces")["items"][0]["id"]
+        self.customer = self._group("customer")
+        self.key = self._key(self.customer)
+        tenant = self.manage("POST", "/v1/workspaces", {"name": "tenant"})["id"]
+        keys = f"/v1/workspaces/{tenant}/management_keys"
+        self.manage("POST", "/v1/secrets", {"name": "doomed", "value": "nothing"})
+        doomed = self._group("doomed")
+        self.parameters = {
+            ("group_get", "group_usage", "key_list", "key_mint", "key_register"): {"id": self.customer},
+            ("group_update",): {"id": self._group("changed")},
+            ("group_delete",): {"id": self._group("deleted")},
+            ("key_get",): {"id": self.customer, "prefix": self.key["prefix"]},
+            ("key_revoke",): {"id": doomed, "prefix": self._key(doomed)["prefix"]},
+            ("endpoint_get", "endpoint_test"): {"id": self.chat["id"]},
+            ("endpoint_update",): {"id": self._endpoint("acme/changed")},
+            ("endpoint_delete",): {"id": self._endpoint("acme/deleted")},
+            ("secret_delete",): {"name": "doomed"},
+            ("workspace_get",): {"id": self.home},
+            ("workspace_update", "management_key_list", "management_key_mint"): {"id": tenant},
+            ("management_key_delete",): {
+                "id": tenant, "key_id": self.manage("POST", keys, {"scope": "manage"})["id"],
+            },
+            ("model",): {"slug": "acme/chat"},
+        }
+
+    def _group(self, name):
+        return self.manage("POST", "/v1/gateway/groups", {
+            "metadata": {"external_entity_id": name},
+            "models": [{"slug": "acme/chat"}],
+            "hierarchy": {"limit_enforcement": "INDEPENDENT", "parent_group_id": None},
+        })["id"]
+
+    def _key(self, group):
+        return self.manage("POST", f"/v1/gateway/groups/{group}/api_keys", {})
+
+    def _endpoint(self, slug):
+        return self.manage("POST", "/v1/gateway/endpoints", {"slug": slug, "targets": [self.target]})["id"]
+
+    def configuration(self, names_objects):
+        """Who asks, by security scheme; and, where wanted, for which of the objects."""
+        said = textwrap.dedent(f"""
+            [auth.openapi]
+            management_key = {{ bearer = "{world.OPERATOR_KEY}" }}
+            management_key_header = {{ api_key = "Api-Key {world.OPERATOR_KEY}" }}
+            customer_key = {{ bearer = "{self.key["api_key"]}" }}
+            customer_key_header = {{ api_key = "{self.key["api_key"]}" }}
+        """)
+        if not names_objects:
+            return said
+        said += f'[parameters]\n"header.x-tollgate-workspace" = "{self.home}"\n'
+        for operations, parameters in self.parameters.items():
+            named = ", ".join(f'"path.{name}" = "{value}"' for name, value in parameters.items())
+            said += f"[[operations]]\ninclude-operation-id = {json.dumps(operations)}\nparameters = {{ {named} }}\n"
+        return said
+
+
+class Contract(unittest.TestCase):
+    def setUp(self):
+        self.dir = tempfile.TemporaryDirectory()
+        self.addCleanup(self.dir.cleanup)
+        pathlib.Path(self.dir.name, "tollgate.toml").write_text(SETTINGS)
+        self.addCleanup(os.chdir, os.getcwd())
+        os.chdir(self.dir.name)
+        self.world = world.World()
+        self.addCleanup(self.world.close)
+        self.document = self.world.base_url.removesuffix("/v1") + "/openapi.json"
+
+    def test_the_document_is_valid_openapi(self):
+        with urllib.request.urlopen(self.document) as answer:
+            document = json.load(answer)
+        self.assertTrue(document["openapi"].startswith("3.1."))
+        openapi_spec_validator.validate(document)
+
+    def test_no_answer_breaks_the_contract_whatever_object_is_named(self):
+        self.explore(names_objects=False)
+
+    def test_no_answer_breaks_the_contract_for_objects_that_there_are(self):
+        accepted = self.explore(names_objects=True)
+        # Or the run would have shown little. What is left over needs a signature over its very body.
+        self.assertEqual(
+            [operation for operation, count in accepted.items() if count == 0],
+            ["POST /v1/gateway/groups/{id}/api_keys/register"],
+        )
+
+    def explore(self, names_objects):
+        """Asks every operation; how many requests that the document calls right were carried out, by operation."""
+        configuration = pathlib.Path(self.dir.name, "schemathesis.toml")
+        configuration.write_text(Cast(self.world).configuration(names_objects))
+        checks = CHECKS + (CHECKS_OF_METHODS if names_objects else [])
+        report = pathlib.Path(self.dir.name, "report.json")
+        done = subprocess.run(
+            [
+                SCHEMATHESIS, "--config-file", configuration, "run", self.document,
+                "--phases", "examples,coverage,fuzzing", "--checks", ",".join(checks),
+                "--max-examples", str(EXAMPLES_MAX), "--seed", str(SEED), "--generation-database", "none",
+                "--continue-on-failure", "--report", "json", "--report-json-path", report,"--warnings", "off", "--no-color",
+            ],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        self.assertEqual(done.returncode, 0, done.stdout)
+        phases = json.loads(report.read_text())["valid_rates"].items()
+        return {name: sum(phase["accepted"] for phase in found.values()) for name, found in phases}
+
+
+if __name__ == "__main__":
+    unittest.main()
