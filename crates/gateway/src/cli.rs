@@ -28,7 +28,12 @@ use self::client::Access;
 
 /// A self-hosted gateway that sells access to language models.
 #[derive(Debug, Parser)]
-#[command(name = "tollgate", version, about, arg_required_else_help = true)]
+#[command(
+    name = "tollgate",
+    version,
+    about = "A gateway that sells access to language models: limits that hold, refusals that explain themselves",
+    arg_required_else_help = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
