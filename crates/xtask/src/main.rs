@@ -2,6 +2,7 @@
 
 mod bench;
 mod clients;
+mod promises;
 mod steps;
 mod test;
 mod tidy;
@@ -10,9 +11,9 @@ use std::process::ExitCode;
 
 const USAGE: &str = "\
 cargo xtask test         format, lints, tidiness, every test, the official SDKs against the real program
-cargo xtask clients      the official SDKs alone
+cargo xtask clients      the official SDKs and the contract test alone
 cargo xtask bench [...]  side by side with nginx; arguments go to the benchmark (see crates/bench)
-cargo xtask tidy         the rules of the house alone: floors, sizes, module docs";
+cargo xtask tidy         the rules of the house alone: floors, sizes, module docs, promises";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
