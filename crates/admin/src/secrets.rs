@@ -72,7 +72,7 @@ pub(crate) async fn secret_put(
     check_name(&name)?;
     check_value(&value)?;
     let put = move |cx: &edit::Context<'_>| Ok(edit::secret::put(cx, manager.workspace, &name, value));
-    let secret = admin.store.edit(admin.clock.now(), put).await?;
+    let secret = admin.edit(manager.right, put).await?;
     tracing::info!(secret.name = %secret.name, "secret put");
     Ok(Answer(SecretView::of(&secret)))
 }
@@ -114,7 +114,7 @@ pub(crate) async fn secret_delete(
         let name = name.clone();
         move |cx: &edit::Context<'_>| Ok((edit::secret::delete(cx, manager.workspace, &name)?, ()))
     };
-    admin.store.edit(admin.clock.now(), deleted).await?;
+    admin.edit(manager.right, deleted).await?;
     tracing::info!(secret.name = %name, "secret deleted");
     Ok(Answer(DeletedView { name }))
 }
