@@ -33,7 +33,7 @@ pub(crate) fn authenticate(
     let now = admin.clock.now();
     admin.store.note_used(&hash, now);
     let route = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
-    admin.rate.admit(Pair { key: hash, method: parts.method.clone(), route: route.into() }, now)?;
+    admin.rate.admit(Pair::new(hash, &parts.method, route), now)?;
     Ok((key, snapshot))
 }
 

@@ -122,11 +122,16 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
+            // A text in the place of a body may be the secret itself, so the error does not repeat it.
+            fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<T, E> {
+                Err(E::invalid_type(Unexpected::Other("text"), &self))
+            }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
                 T::deserialize(MapAccessDeserializer::new(map))
             }
         }
-        deserializer.deserialize_map(Fields(PhantomData)).map(Self)
+        // Not `deserialize_map`, which would repeat a text without asking the visitor.
+        deserializer.deserialize_any(Fields(PhantomData)).map(Self)
     }
 }
 

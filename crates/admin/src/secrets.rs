@@ -177,6 +177,8 @@ mod tests {
 
     #[test]
     fn an_error_about_a_value_does_not_repeat_it() {
+        let Err(Error::Invalid(message)) = parse::<PutBody>(br#""sk-424242""#) else { panic!("no body") };
+        assert_eq!(message, "The body is not as expected: invalid type: text, expected an object.");
         for body in [r#"{"name":"a","value":424242}"#, r#"{"name":"a","value":["424242"]}"#] {
             let Err(Error::Invalid(message)) = parse::<PutBody>(body.as_bytes()) else { panic!("{body}") };
             assert_eq!(message, "value: expected text.");

@@ -62,6 +62,18 @@ async fn paths_that_are_not_there_are_limited_together_and_a_refused_body_is_not
 }
 
 #[tokio::test]
+async fn methods_that_no_route_takes_are_limited_together() {
+    let gw = limited(2).await;
+    gw.clock.advance(Duration::from_secs(1));
+    for method in ["FIRST", "PUT"] {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        refused(&gw.manage(method, GROUPS).send().await, 405, "no such method");
+    }
+    throttled(&gw.manage(Method::from_bytes(b"THIRD").unwrap(), GROUPS).send().await);
+    gw.get(GROUPS).await.expect(200);
+}
+
+#[tokio::test]
 async fn strangers_are_not_counted_against_anybody() {
     let gw = limited(2).await;
     gw.clock.advance(Duration::from_secs(1));
