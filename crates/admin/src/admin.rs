@@ -17,6 +17,7 @@ use utoipa_axum::routes;
 use crate::access::{Right, Viewer};
 use crate::error::Error;
 use crate::rate::RateLimit;
+use crate::waits::Waits;
 use crate::{endpoints, groups, keys, management_keys, openapi, secrets, workspaces};
 
 /// Paths that belong to the control plane, each with everything below it.
@@ -92,6 +93,7 @@ pub struct Admin {
     pub(crate) settings: Settings,
     pub(crate) prober: Arc<dyn Prober>,
     pub(crate) rate: RateLimit,
+    pub(crate) waits: Waits,
 }
 
 impl fmt::Debug for Admin {
@@ -110,7 +112,7 @@ impl Admin {
         prober: Arc<dyn Prober>,
     ) -> Self {
         let rate = RateLimit::new(settings.rate_limit_per_second);
-        Self { store, engine, clock, settings, prober, rate }
+        Self { store, engine, clock, settings, prober, rate, waits: Waits::default() }
     }
 
     /// The control plane as a service.

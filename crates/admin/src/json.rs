@@ -27,6 +27,7 @@ use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 
 use crate::admin::Admin;
+use crate::authenticate::recognized;
 use crate::error::Error;
 
 /// A body may take this long however small it is, and then a second more for each [`PACE_BYTES`].
@@ -42,7 +43,10 @@ impl FromRequest<Arc<Admin>> for Received {
         if request.headers().contains_key(CONTENT_ENCODING) {
             return Err(Error::UnsupportedMediaType);
         }
-        read(request.into_body(), admin.settings.body_max).await.map(Self)
+        // Whoever has come so far has been let in; here is only asked who it was.
+        let (key, _) = recognized(request.headers(), admin)?;
+        let reading = read(request.into_body(), admin.settings.body_max);
+        admin.waits.during(key.workspace, reading).await?.map(Self)
     }
 }
 

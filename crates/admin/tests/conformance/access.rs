@@ -159,21 +159,6 @@ async fn an_operator_names_the_workspace_it_acts_on_and_nobody_else_does() {
     refused(&twice.header("x-tollgate-workspace", &beta.id).send().await, 400, "twice");
 }
 
-/// A request whose body is still to come, once the gateway has let it in and waits for the rest.
-async fn begun(gw: &Gateway, key: &str, path: &str, body: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(gw.addr()).await.unwrap();
-    let head = format!(
-        "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Api-Key {key}\r\nexpect: 100-continue\r\n\
-         connection: close\r\ncontent-length: {}\r\n\r\n",
-        body.len()
-    );
-    stream.write_all(head.as_bytes()).await.unwrap();
-    let mut answer = [0; 12];
-    stream.read_exact(&mut answer).await.unwrap();
-    assert_eq!(&answer, b"HTTP/1.1 100", "the body is waited for, so the key was taken");
-    stream
-}
-
 async fn finished(mut stream: TcpStream, body: &str) -> String {
     stream.write_all(body.as_bytes()).await.unwrap();
     let mut answer = String::new();

@@ -5,6 +5,8 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 use testkit::{Gateway, Reply};
+use tokio::io::AsyncReadExt as _;
+use tokio::task::JoinSet;
 
 use crate::support::*;
 
@@ -71,6 +73,25 @@ async fn methods_that_no_route_takes_are_limited_together() {
     }
     throttled(&gw.manage(Method::from_bytes(b"THIRD").unwrap(), GROUPS).send().await);
     gw.get(GROUPS).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_tenant_whose_bodies_never_come_keeps_nobody_from_managing() {
+    let gw = Gateway::start().await;
+    let (tenant, other) = (gw.tenant("acme", &[]).await, gw.tenant("beta", &[]).await);
+    let mut waiting = JoinSet::new();
+    for _ in 0..300 {
+        let mut stream = begun(&gw, &tenant.key, GROUPS, "{}").await;
+        waiting.spawn(async move {
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            answer
+        });
+    }
+    let refused = waiting.join_next().await.unwrap().unwrap();
+    assert!(refused.contains("HTTP/1.1 429") && refused.contains("retry-after: 1"), "{refused}");
+    gw.send_as(&other.key, Method::POST, GROUPS, plain("cust_42")).await.expect(200);
+    gw.get("/v1/workspaces").await.expect(200);
 }
 
 #[tokio::test]
