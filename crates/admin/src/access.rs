@@ -8,13 +8,14 @@
 //! | [`Operator`] | keeps workspaces: `operator` |
 //!
 //! Guarantees: a handler that takes one of these is not entered by anyone who may less, nor, but for the last two, on
-//! behalf of a workspace that is not onboarded. Begins at [`acted_on`], which says in which workspace a request acts.
+//! behalf of a workspace that is not onboarded; and no edit is made by anyone who may do less by then ([`Right`]).
+//! Begins at [`acted_on`], which says in which workspace a request acts.
 
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use domain::edit::workspace::NO_WORKSPACE;
-use domain::{ManagementKey, Scope, Snapshot, Workspace, WorkspaceId};
+use domain::{KeyHash, ManagementKey, Scope, Snapshot, Workspace, WorkspaceId};
 use http::HeaderMap;
 use http::request::Parts;
 
@@ -45,6 +46,7 @@ pub(crate) struct Manager {
     pub(crate) workspace: WorkspaceId,
     /// [`Scope::Manage`] or [`Scope::Operator`].
     pub(crate) scope: Scope,
+    pub(crate) right: Right,
 }
 
 /// May keep management keys.
@@ -52,12 +54,24 @@ pub(crate) struct Manager {
 pub(crate) struct Keeper {
     /// [`Scope::Manage`] or [`Scope::Operator`].
     pub(crate) scope: Scope,
+    pub(crate) right: Right,
     own: WorkspaceId,
 }
 
 /// May keep workspaces.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Operator;
+pub(crate) struct Operator {
+    pub(crate) right: Right,
+}
+
+/// By what right an edit is made. It is looked at again inside the edit: a body may take its time, and its key may be
+/// deleted meanwhile, or its workspace put out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Right {
+    key: KeyHash,
+    /// The workspace that has to be onboarded; none for an operator, who onboards.
+    acts_in: Option<WorkspaceId>,
+}
 
 impl FromRequestParts<Arc<Admin>> for Viewer {
     type Rejection = Error;
@@ -75,7 +89,16 @@ impl FromRequestParts<Arc<Admin>> for Manager {
         let (key, snapshot) = authenticate(parts, admin)?;
         require(&key, Scope::Manage)?;
         let workspace = onboarded(acted_on(&key, &parts.headers, &snapshot)?)?.id;
-        Ok(Self { workspace, scope: key.scope })
+        Ok(Self { workspace, scope: key.scope, right: Right { key: key.hash, acts_in: Some(workspace) } })
+    }
+}
+
+#[cfg(test)]
+impl Manager {
+    /// One with this scope, for tests that make no edit.
+    pub(crate) const fn of_nobody(scope: Scope) -> Self {
+        let workspace = WorkspaceId(1);
+        Self { workspace, scope, right: Right { key: KeyHash([0; 32]), acts_in: Some(workspace) } }
     }
 }
 
@@ -84,15 +107,13 @@ impl FromRequestParts<Arc<Admin>> for Keeper {
     async fn from_request_parts(parts: &mut Parts, admin: &Arc<Admin>) -> Result<Self, Error> {
         let (key, snapshot) = authenticate(parts, admin)?;
         require(&key, Scope::View)?;
-        match key.scope {
+        let acts_in = match key.scope {
             Scope::None | Scope::View => return Err(Error::Forbidden(NO_KEEPER)),
             // An operator comes here to onboard too.
-            Scope::Operator => {}
-            Scope::Manage => {
-                onboarded(acted_on(&key, &parts.headers, &snapshot)?)?;
-            }
-        }
-        Ok(Self { scope: key.scope, own: key.workspace })
+            Scope::Operator => None,
+            Scope::Manage => Some(onboarded(acted_on(&key, &parts.headers, &snapshot)?)?.id),
+        };
+        Ok(Self { scope: key.scope, right: Right { key: key.hash, acts_in }, own: key.workspace })
     }
 }
 
@@ -117,9 +138,22 @@ impl FromRequestParts<Arc<Admin>> for Operator {
     async fn from_request_parts(parts: &mut Parts, admin: &Arc<Admin>) -> Result<Self, Error> {
         let (key, _) = authenticate(parts, admin)?;
         match key.scope {
-            Scope::Operator => Ok(Self),
+            Scope::Operator => Ok(Self { right: Right { key: key.hash, acts_in: None } }),
             Scope::None | Scope::View | Scope::Manage => Err(Error::Forbidden(NO_OPERATOR)),
         }
+    }
+}
+
+impl Right {
+    /// Whether the key is still in force, and its workspace still onboarded.
+    ///
+    /// # Errors
+    /// As at the door.
+    pub(crate) fn still_holds(self, snapshot: &Snapshot) -> Result<(), Error> {
+        snapshot.credential(&self.key).ok_or(Error::Unauthorized)?;
+        let Some(workspace) = self.acts_in else { return Ok(()) };
+        onboarded(snapshot.workspace(workspace).ok_or(Error::NotFound(NO_WORKSPACE))?)?;
+        Ok(())
     }
 }
 

@@ -6,16 +6,18 @@ use std::sync::Arc;
 
 use axum::Router;
 use domain::destination::Network;
-use domain::{Clock, Endpoint, Usage};
+use domain::edit::{Change, Context};
+use domain::{Clock, Endpoint, Rejection, Usage};
 use limits::Engine;
 use storage::Store;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::access::Viewer;
+use crate::access::{Right, Viewer};
 use crate::error::Error;
 use crate::rate::RateLimit;
+use crate::waits::Waits;
 use crate::{endpoints, groups, keys, management_keys, openapi, secrets, workspaces};
 
 /// Paths that belong to the control plane, each with everything below it.
@@ -91,6 +93,7 @@ pub struct Admin {
     pub(crate) settings: Settings,
     pub(crate) prober: Arc<dyn Prober>,
     pub(crate) rate: RateLimit,
+    pub(crate) waits: Waits,
 }
 
 impl fmt::Debug for Admin {
@@ -109,7 +112,7 @@ impl Admin {
         prober: Arc<dyn Prober>,
     ) -> Self {
         let rate = RateLimit::new(settings.rate_limit_per_second);
-        Self { store, engine, clock, settings, prober, rate }
+        Self { store, engine, clock, settings, prober, rate, waits: Waits::default() }
     }
 
     /// The control plane as a service.
@@ -130,6 +133,24 @@ impl Admin {
         ROOTS.iter().any(|root| {
             path.strip_prefix(root).is_some_and(|below| below.is_empty() || below.starts_with('/'))
         })
+    }
+}
+
+impl Admin {
+    /// Makes an edit, and answers once it is on disk and in force.
+    ///
+    /// # Errors
+    /// What the edit says; a right that holds no more; a store that cannot write.
+    pub(crate) async fn edit<T, F>(&self, right: Right, edit: F) -> Result<T, Error>
+    where
+        F: FnOnce(&Context<'_>) -> Result<(Change, T), Rejection> + Send + 'static,
+        T: Send + 'static,
+    {
+        let checked = move |cx: &Context<'_>| match right.still_holds(cx.snapshot) {
+            Ok(()) => edit(cx).map(|(change, made)| (change, Ok(made))),
+            Err(error) => Ok((Change::none(cx), Err(error))),
+        };
+        self.store.edit(self.clock.now(), checked).await?
     }
 }
 

@@ -22,19 +22,29 @@ pub(crate) fn authenticate(
     parts: &Parts,
     admin: &Admin,
 ) -> Result<(Arc<ManagementKey>, Arc<Snapshot>), Error> {
-    let credential = credential(&parts.headers).ok_or(Error::Unauthorized)?;
-    let hash = admin.store.vault().hash(credential);
-    let snapshot = admin.store.snapshot();
-    let key = match snapshot.credential(&hash) {
-        None => return Err(Error::Unauthorized),
-        Some(Credential::Federated(_)) => return Err(Error::Forbidden(A_CUSTOMERS)),
-        Some(Credential::Management(key)) => Arc::clone(key),
-    };
+    let (key, snapshot) = recognized(&parts.headers, admin)?;
     let now = admin.clock.now();
-    admin.store.note_used(&hash, now);
+    admin.store.note_used(&key.hash, now);
     let route = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
-    admin.rate.admit(Pair { key: hash, method: parts.method.clone(), route: route.into() }, now)?;
+    admin.rate.admit(Pair::new(key.hash, &parts.method, route), now)?;
     Ok((key, snapshot))
+}
+
+/// The management key of a request, whatever it may do and however often it asks.
+///
+/// # Errors
+/// No credential, or not one of ours; a customer's key.
+pub(crate) fn recognized(
+    headers: &HeaderMap,
+    admin: &Admin,
+) -> Result<(Arc<ManagementKey>, Arc<Snapshot>), Error> {
+    let hash = admin.store.vault().hash(credential(headers).ok_or(Error::Unauthorized)?);
+    let snapshot = admin.store.snapshot();
+    match snapshot.credential(&hash) {
+        None => Err(Error::Unauthorized),
+        Some(Credential::Federated(_)) => Err(Error::Forbidden(A_CUSTOMERS)),
+        Some(Credential::Management(key)) => Ok((Arc::clone(key), Arc::clone(&snapshot))),
+    }
 }
 
 /// The key in `Authorization: Api-Key K` or `Authorization: Bearer K`. Two such headers are none: we would have to

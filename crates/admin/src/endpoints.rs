@@ -112,7 +112,7 @@ pub(crate) async fn endpoint_delete(
 ) -> Result<Answer<DeletedView>, Error> {
     let id = named(&admin.store.snapshot(), manager.workspace, &id)?.id;
     let deleted = move |cx: &edit::Context<'_>| edit::endpoint::delete(cx, manager.workspace, id);
-    let endpoint = admin.store.edit(admin.clock.now(), deleted).await?;
+    let endpoint = admin.edit(manager.right, deleted).await?;
     tracing::info!(endpoint.id = %id, endpoint.slug = %endpoint.slug, "endpoint deleted");
     Ok(Answer(DeletedView { id, slug: endpoint.slug.clone() }))
 }

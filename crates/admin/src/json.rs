@@ -27,6 +27,7 @@ use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 
 use crate::admin::Admin;
+use crate::authenticate::recognized;
 use crate::error::Error;
 
 /// A body may take this long however small it is, and then a second more for each [`PACE_BYTES`].
@@ -42,7 +43,10 @@ impl FromRequest<Arc<Admin>> for Received {
         if request.headers().contains_key(CONTENT_ENCODING) {
             return Err(Error::UnsupportedMediaType);
         }
-        read(request.into_body(), admin.settings.body_max).await.map(Self)
+        // Whoever has come so far has been let in; here is only asked who it was.
+        let (key, _) = recognized(request.headers(), admin)?;
+        let reading = read(request.into_body(), admin.settings.body_max);
+        admin.waits.during(key.workspace, reading).await?.map(Self)
     }
 }
 
@@ -122,11 +126,16 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
+            // A text in the place of a body may be the secret itself, so the error does not repeat it.
+            fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<T, E> {
+                Err(E::invalid_type(Unexpected::Other("text"), &self))
+            }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
                 T::deserialize(MapAccessDeserializer::new(map))
             }
         }
-        deserializer.deserialize_map(Fields(PhantomData)).map(Self)
+        // Not `deserialize_map`, which would repeat a text without asking the visitor.
+        deserializer.deserialize_any(Fields(PhantomData)).map(Self)
     }
 }
 

@@ -7,7 +7,7 @@ pub(crate) mod register;
 use std::sync::Arc;
 
 use axum::extract::State;
-use domain::{Group, GroupId, Key, Snapshot, WorkspaceId, edit};
+use domain::{Group, Key, Snapshot, edit};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -105,19 +105,10 @@ pub(crate) async fn key_revoke(
     InPath((group, prefix)): InPath<(String, String)>,
 ) -> Result<Answer<RevokedView>, Error> {
     let group = named(&admin.store.snapshot(), manager.workspace, &group)?.id;
-    let key = revoke(&admin, manager.workspace, group, prefix).await?;
+    let revoked = move |cx: &edit::Context<'_>| edit::key::revoke(cx, manager.workspace, group, &prefix);
+    let key = admin.edit(manager.right, revoked).await?;
     tracing::info!(group.id = %group, key.prefix = %key.prefix, "key revoked");
     Ok(Answer(RevokedView { prefix: Arc::clone(&key.prefix) }))
-}
-
-async fn revoke(
-    admin: &Admin,
-    workspace: WorkspaceId,
-    group: GroupId,
-    prefix: String,
-) -> Result<Arc<Key>, Error> {
-    let revoked = move |cx: &edit::Context<'_>| edit::key::revoke(cx, workspace, group, &prefix);
-    Ok(admin.store.edit(admin.clock.now(), revoked).await?)
 }
 
 fn key_of<'a>(snapshot: &'a Snapshot, group: &Group, prefix: &str) -> Result<&'a Arc<Key>, Error> {

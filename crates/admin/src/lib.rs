@@ -24,8 +24,10 @@ mod path;
 mod rate;
 mod secrets;
 mod time;
+mod waits;
 mod workspaces;
 
 pub use admin::{Admin, Hierarchy, Probe, Prober, Settings};
 pub use error::Error;
 pub use management_keys::mint::new_management_key;
+pub use waits::WAITS_MAX;

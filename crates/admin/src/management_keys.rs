@@ -106,7 +106,7 @@ pub(crate) async fn management_key_delete(
     }
     let id = key.id;
     let deleted = move |cx: &edit::Context<'_>| edit::management_key::delete(cx, workspace, id);
-    let key = admin.store.edit(admin.clock.now(), deleted).await?;
+    let key = admin.edit(keeper.right, deleted).await?;
     tracing::info!(workspace.id = %workspace, key.prefix = %key.prefix, "management key deleted");
     Ok(Answer(DeletedView { id }))
 }

@@ -19,10 +19,20 @@ const SECOND_NS: u64 = 1_000_000_000;
 /// What is counted separately.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Pair {
-    pub(crate) key: KeyHash,
-    pub(crate) method: Method,
+    key: KeyHash,
+    /// One of ours, or none for all others together.
+    method: Option<Method>,
     /// The template of the path, or nothing for paths that are not ours.
-    pub(crate) route: Box<str>,
+    route: Box<str>,
+}
+
+impl Pair {
+    /// A method is any word that a caller likes. Those that no route takes are counted as one, or each would have a
+    /// limit and a place of its own.
+    pub(crate) fn new(key: KeyHash, method: &Method, route: &str) -> Self {
+        let ours = [Method::GET, Method::HEAD, Method::POST, Method::PATCH, Method::DELETE];
+        Self { key, method: ours.into_iter().find(|ours| ours == method), route: route.into() }
+    }
 }
 
 /// Come back after so many whole seconds.
@@ -83,7 +93,7 @@ mod tests {
     use super::*;
 
     fn pair(key: u8, route: &str) -> Pair {
-        Pair { key: KeyHash([key; 32]), method: Method::GET, route: route.into() }
+        Pair::new(KeyHash([key; 32]), &Method::GET, route)
     }
 
     fn at(mono_ns: u64) -> Now {

@@ -72,7 +72,7 @@ pub(crate) async fn secret_put(
     check_name(&name)?;
     check_value(&value)?;
     let put = move |cx: &edit::Context<'_>| Ok(edit::secret::put(cx, manager.workspace, &name, value));
-    let secret = admin.store.edit(admin.clock.now(), put).await?;
+    let secret = admin.edit(manager.right, put).await?;
     tracing::info!(secret.name = %secret.name, "secret put");
     Ok(Answer(SecretView::of(&secret)))
 }
@@ -114,7 +114,7 @@ pub(crate) async fn secret_delete(
         let name = name.clone();
         move |cx: &edit::Context<'_>| Ok((edit::secret::delete(cx, manager.workspace, &name)?, ()))
     };
-    admin.store.edit(admin.clock.now(), deleted).await?;
+    admin.edit(manager.right, deleted).await?;
     tracing::info!(secret.name = %name, "secret deleted");
     Ok(Answer(DeletedView { name }))
 }
@@ -177,6 +177,8 @@ mod tests {
 
     #[test]
     fn an_error_about_a_value_does_not_repeat_it() {
+        let Err(Error::Invalid(message)) = parse::<PutBody>(br#""sk-424242""#) else { panic!("no body") };
+        assert_eq!(message, "The body is not as expected: invalid type: text, expected an object.");
         for body in [r#"{"name":"a","value":424242}"#, r#"{"name":"a","value":["424242"]}"#] {
             let Err(Error::Invalid(message)) = parse::<PutBody>(body.as_bytes()) else { panic!("{body}") };
             assert_eq!(message, "value: expected text.");

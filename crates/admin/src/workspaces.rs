@@ -102,7 +102,7 @@ pub(crate) async fn workspace_get(
     responses((status = 200, description = "The workspace as it now stands.", body = WorkspaceView)),
 )]
 pub(crate) async fn workspace_update(
-    _: Operator,
+    operator: Operator,
     State(admin): State<Arc<Admin>>,
     InPath(id): InPath<String>,
     Received(body): Received,
@@ -110,7 +110,7 @@ pub(crate) async fn workspace_update(
     let id = workspace_named(&admin.store.snapshot(), &id)?.id;
     let patch = parse::<UpdateBody>(&body)?.patch()?;
     let updated = move |cx: &edit::Context<'_>| edit::workspace::update(cx, id, patch);
-    let workspace = admin.store.edit(admin.clock.now(), updated).await?;
+    let workspace = admin.edit(operator.right, updated).await?;
     tracing::info!(workspace.id = %id, "workspace updated");
     Ok(Answer(WorkspaceView::of(&workspace)))
 }

@@ -102,6 +102,14 @@ pub enum Rejection {
     NotFound(&'static str),
 }
 
+impl Change {
+    /// Nothing at all. It makes no version.
+    #[must_use]
+    pub fn none(cx: &Context<'_>) -> Self {
+        Self { version: cx.version, records: Vec::new(), trees: Vec::new() }
+    }
+}
+
 impl Rejection {
     fn invalid(message: impl Into<Cow<'static, str>>) -> Self {
         Self::Invalid(message.into())

@@ -19,6 +19,7 @@ mod signals;
 mod tree;
 mod workspace;
 
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -28,12 +29,7 @@ use self::client::Access;
 
 /// A self-hosted gateway that sells access to language models.
 #[derive(Debug, Parser)]
-#[command(
-    name = "tollgate",
-    version,
-    about = "A gateway that sells access to language models: limits that hold, refusals that explain themselves",
-    arg_required_else_help = true
-)]
+#[command(name = "tollgate", version, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -147,7 +143,14 @@ impl std::fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
-#[expect(clippy::disallowed_methods, reason = "the command line is where the environment is read")]
+/// A variable that is not Unicode is not left out, but read with marks in place of what is wrong: so it is refused
+/// where it is checked, and a start does not go on as if nothing had been set.
 fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+}
+
+/// The whole environment, for the settings in it.
+fn environment_variables() -> impl Iterator<Item = (String, String)> {
+    let text = |text: OsString| text.to_string_lossy().into_owned();
+    std::env::vars_os().map(move |(name, value)| (text(name), text(value)))
 }

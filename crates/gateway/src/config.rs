@@ -102,6 +102,14 @@ mod tests {
     }
 
     #[test]
+    fn a_section_that_nobody_knows_is_refused_even_if_it_is_empty() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "[limitz]\n").unwrap();
+        let error = format!("{:#}", load(Some(file.path()), std::iter::empty()).unwrap_err());
+        assert!(error.contains("there is no section [limitz]"), "{error}");
+    }
+
+    #[test]
     fn what_is_wrong_is_named_by_file_and_key() {
         for (name, value, expected) in [
             ("TOLLGATE__SERVER__LISTEM", "x", "server.listem"),

@@ -7,8 +7,11 @@ mod shutdown;
 #[path = "program/tls.rs"]
 mod tls;
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Stdio};
 
 use process::{Program, call, get, tollgate};
 use tempfile::TempDir;
@@ -388,4 +391,38 @@ fn the_document_that_the_program_prints_is_the_one_that_both_listeners_serve() {
         let served: serde_json::Value = serde_json::from_str(&get(&format!("{url}/openapi.json"))).unwrap();
         assert_eq!(served, printed);
     }
+}
+
+#[test]
+fn a_listing_may_be_cut_short_by_its_reader() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+    let mut child = child.arg("openapi").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let done = child.wait_with_output().unwrap();
+    assert!(done.status.success() && done.stderr.is_empty(), "{done:?}");
+}
+
+#[test]
+fn an_environment_that_is_not_unicode_is_no_accident_and_a_key_in_it_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let data = dir.path().join("data");
+    let run = |command: &str, variable: &str| {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+        program.arg(command).arg("--data-dir").arg(&data).current_dir(dir.path());
+        program.env(variable, OsStr::from_bytes(&[0xff; 40])).output().unwrap()
+    };
+    assert_eq!(run("check", "SOMEBODY_ELSES").status.code(), Some(0));
+    let refused = run("serve", "TOLLGATE_MANAGEMENT_KEY");
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    assert!(!data.exists(), "nothing was begun");
+}
+
+#[test]
+fn help_says_what_the_program_is_and_tells_its_own_options_from_those_of_every_command() {
+    let help = |arguments: &[&str]| String::from_utf8(tollgate(arguments, &[]).stdout).unwrap();
+    assert!(help(&["--help"]).starts_with("A self-hosted gateway"));
+    let mint = help(&["workspace", "keys", "mint", "--help"]);
+    let (own, every) = mint.split_once("Which gateway:").unwrap();
+    assert!(own.contains("<WORKSPACE>") && own.contains("--scope"), "{mint}");
+    assert!(every.contains("--url") && every.contains("--workspace"), "{mint}");
 }

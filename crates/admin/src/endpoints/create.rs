@@ -27,7 +27,7 @@ pub(crate) async fn endpoint_create(
 ) -> Result<Answer<EndpointView>, Error> {
     let draft = parse::<CreateBody>(&body)?.draft(manager, &admin.settings)?;
     let created = move |cx: &edit::Context<'_>| edit::endpoint::create(cx, draft);
-    let endpoint = admin.store.edit(admin.clock.now(), created).await?;
+    let endpoint = admin.edit(manager.right, created).await?;
     tracing::info!(endpoint.id = %endpoint.id, endpoint.slug = %endpoint.slug, "endpoint created");
     Ok(Answer(EndpointView::of(&endpoint)))
 }

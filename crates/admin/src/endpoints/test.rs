@@ -61,6 +61,7 @@ pub(crate) async fn endpoint_test(
     InPath(id): InPath<String>,
 ) -> Result<Answer<ProbeView>, Error> {
     let endpoint = Arc::clone(named(&admin.store.snapshot(), manager.workspace, &id)?);
-    let Probe { status, error, ttft_ms, usage } = admin.prober.probe(endpoint).await;
+    let Probe { status, error, ttft_ms, usage } =
+        admin.waits.during(manager.workspace, admin.prober.probe(endpoint)).await?;
     Ok(Answer(ProbeView { status, error, ttft_ms, usage: usage.map(UsageView::of) }))
 }

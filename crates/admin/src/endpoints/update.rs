@@ -33,7 +33,7 @@ pub(crate) async fn endpoint_update(
     let id = named(&admin.store.snapshot(), manager.workspace, &id)?.id;
     let patch = parse::<UpdateBody>(&body)?.patch(manager, &admin.settings)?;
     let updated = move |cx: &edit::Context<'_>| edit::endpoint::update(cx, manager.workspace, id, patch);
-    let endpoint = admin.store.edit(admin.clock.now(), updated).await?;
+    let endpoint = admin.edit(manager.right, updated).await?;
     tracing::info!(endpoint.id = %id, endpoint.slug = %endpoint.slug, "endpoint updated");
     Ok(Answer(EndpointView::of(&endpoint)))
 }

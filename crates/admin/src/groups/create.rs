@@ -32,7 +32,7 @@ pub(crate) async fn group_create(
         let snapshot = cx.snapshot.apply(&change);
         Ok((change, (snapshot, group)))
     };
-    let (snapshot, group) = admin.store.edit(admin.clock.now(), created).await?;
+    let (snapshot, group) = admin.edit(manager.right, created).await?;
     tracing::info!(group.id = %group.id, "group created");
     Ok(Answer(GroupView::of(&snapshot, &group)))
 }

@@ -42,7 +42,7 @@ pub(crate) async fn group_delete(
         let (change, group) = edit::group::delete(cx, manager.workspace, id)?;
         Ok((change, (group, cx.now_s)))
     };
-    let (group, deleted_s) = admin.store.edit(admin.clock.now(), deleted).await?;
+    let (group, deleted_s) = admin.edit(manager.right, deleted).await?;
     tracing::info!(group.id = %group.id, "group deleted, with all groups below it and their keys");
     let metadata = group.metadata.clone();
     Ok(Answer(DeletedView { id: group.id, metadata, deleted_at: Timestamp(deleted_s) }))

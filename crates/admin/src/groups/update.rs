@@ -38,7 +38,7 @@ pub(crate) async fn group_update(
         let snapshot = cx.snapshot.apply(&change);
         Ok((change, (snapshot, group)))
     };
-    let (snapshot, group) = admin.store.edit(admin.clock.now(), updated).await?;
+    let (snapshot, group) = admin.edit(manager.right, updated).await?;
     tracing::info!(group.id = %group.id, "group updated");
     Ok(Answer(GroupView::of(&snapshot, &group)))
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use axum::extract::State;
 use domain::edit::group::check_name;
 use domain::edit::key::{KeyDraft, TAKEN};
-use domain::{GroupId, Key, Rejection, WorkspaceId, edit};
+use domain::{GroupId, Key, edit};
 use serde::{Deserialize, Serialize};
-use storage::{EditError, random_base62};
+use storage::random_base62;
 use utoipa::ToSchema;
 
 use crate::access::Manager;
@@ -72,14 +72,14 @@ pub(crate) async fn key_mint(
     if let Some(name) = &name {
         check_name("name", name)?;
     }
-    let (key, api_key) = mint(&admin, manager.workspace, group, name.map(Arc::from)).await?;
+    let (key, api_key) = mint(&admin, manager, group, name.map(Arc::from)).await?;
     tracing::info!(group.id = %group, key.prefix = %key.prefix, "key minted");
     Ok(Answer(MintedView { api_key, prefix: Arc::clone(&key.prefix), name: key.name.clone() }))
 }
 
 async fn mint(
     admin: &Admin,
-    workspace: WorkspaceId,
+    manager: Manager,
     group: GroupId,
     name: Option<Arc<str>>,
 ) -> Result<(Arc<Key>, String), Error> {
@@ -88,11 +88,11 @@ async fn mint(
         let api_key = format!("{prefix}.{}", random_base62(SECRET_LEN));
         let hash = admin.store.vault().hash(api_key.as_bytes());
         let draft = KeyDraft { prefix, hash, name: name.clone() };
-        let minted = move |cx: &edit::Context<'_>| edit::key::mint(cx, workspace, group, draft);
-        match admin.store.edit(admin.clock.now(), minted).await {
+        let minted = move |cx: &edit::Context<'_>| edit::key::mint(cx, manager.workspace, group, draft);
+        match admin.edit(manager.right, minted).await {
             Ok(key) => return Ok((key, api_key)),
-            Err(EditError::Rejected(Rejection::Invalid(why))) if why == TAKEN => {}
-            Err(error) => return Err(error.into()),
+            Err(Error::Invalid(why)) if why == TAKEN => {}
+            Err(error) => return Err(error),
         }
     }
     Err(Error::Unavailable)

@@ -92,7 +92,7 @@ pub(crate) async fn key_register(
         name: name.map(Arc::from),
     };
     let registered = move |cx: &edit::Context<'_>| edit::key::mint(cx, manager.workspace, group, draft);
-    let key = admin.store.edit(admin.clock.now(), registered).await?;
+    let key = admin.edit(manager.right, registered).await?;
     tracing::info!(group.id = %group, key.prefix = %key.prefix, "key registered");
     Ok(Answer(RegisteredView { ok: true }))
 }

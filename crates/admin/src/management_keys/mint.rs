@@ -89,7 +89,7 @@ pub(crate) async fn management_key_mint(
     }
     let (draft, key) = new_management_key(admin.store.vault(), name.map(Arc::from), scope);
     let minted = move |cx: &edit::Context<'_>| edit::management_key::mint(cx, workspace, draft);
-    let minted = admin.store.edit(admin.clock.now(), minted).await?;
+    let minted = admin.edit(keeper.right, minted).await?;
     tracing::info!(workspace.id = %workspace, key.prefix = %minted.prefix, "management key minted");
     Ok(Answer(view(&minted, key)))
 }

@@ -37,14 +37,14 @@ pub(crate) struct CreatedView {
     responses((status = 200, description = "The workspace, and its first key, shown once.", body = CreatedView)),
 )]
 pub(crate) async fn workspace_create(
-    _: Operator,
+    operator: Operator,
     State(admin): State<Arc<Admin>>,
     Received(body): Received,
 ) -> Result<Answer<CreatedView>, Error> {
     let draft = parse::<CreateBody>(&body)?.draft()?;
     let (key, management_key) = new_management_key(admin.store.vault(), None, Scope::Manage);
     let created = move |cx: &edit::Context<'_>| edit::workspace::create(cx, draft, key);
-    let Created { workspace, key } = admin.store.edit(admin.clock.now(), created).await?;
+    let Created { workspace, key } = admin.edit(operator.right, created).await?;
     tracing::info!(workspace.id = %workspace.id, key.prefix = %key.prefix, "workspace created");
     Ok(Answer(CreatedView { workspace: WorkspaceView::of(&workspace), management_key }))
 }

@@ -6,6 +6,8 @@ use admin::Admin;
 use http::Method;
 use serde_json::{Value, json};
 use testkit::Gateway;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::support::*;
 
@@ -155,6 +157,38 @@ async fn an_operator_names_the_workspace_it_acts_on_and_nobody_else_does() {
     refused(&act(&acme.key, &beta.id, "c").await, 403, "another's");
     let twice = gw.manage(Method::GET, GROUPS).header("x-tollgate-workspace", &acme.id);
     refused(&twice.header("x-tollgate-workspace", &beta.id).send().await, 400, "twice");
+}
+
+async fn finished(mut stream: TcpStream, body: &str) -> String {
+    stream.write_all(body.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn a_key_that_is_deleted_while_its_body_comes_changes_nothing_any_more() {
+    let gw = Gateway::start().await;
+    let tenant = gw.tenant("acme", &[]).await;
+    let keys = format!("/v1/workspaces/{}/management_keys", tenant.id);
+    let minted = gw.post(&keys, json!({"scope": "manage"})).await.expect(200).body;
+    let body = r#"{"scope":"manage"}"#;
+    let begun = begun(&gw, minted["key"].as_str().unwrap(), &keys, body).await;
+    gw.delete(&format!("{keys}/{}", minted["id"].as_str().unwrap())).await.expect(200);
+    let answer = finished(begun, body).await;
+    assert!(answer.contains("HTTP/1.1 401"), "{answer}");
+    assert_eq!(gw.get(&keys).await.body["items"].as_array().unwrap().len(), 1, "the first one alone");
+}
+
+#[tokio::test]
+async fn a_workspace_that_is_put_out_while_a_body_comes_changes_nothing_any_more() {
+    let gw = Gateway::start().await;
+    let tenant = gw.tenant("acme", &[]).await;
+    let body = plain("cust_42").to_string();
+    let begun = begun(&gw, &tenant.key, GROUPS, &body).await;
+    gw.patch(&format!("/v1/workspaces/{}", tenant.id), json!({"onboarded": false})).await.expect(200);
+    let answer = finished(begun, &body).await;
+    assert!(answer.contains("HTTP/1.1 403"), "{answer}");
 }
 
 #[tokio::test]

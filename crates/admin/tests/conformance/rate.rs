@@ -5,6 +5,8 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 use testkit::{Gateway, Reply};
+use tokio::io::AsyncReadExt as _;
+use tokio::task::JoinSet;
 
 use crate::support::*;
 
@@ -59,6 +61,37 @@ async fn paths_that_are_not_there_are_limited_together_and_a_refused_body_is_not
         created(&gw, plain(external)).await;
     }
     throttled(&send(&gw, Method::POST, GROUPS, b"not json").await);
+}
+
+#[tokio::test]
+async fn methods_that_no_route_takes_are_limited_together() {
+    let gw = limited(2).await;
+    gw.clock.advance(Duration::from_secs(1));
+    for method in ["FIRST", "PUT"] {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        refused(&gw.manage(method, GROUPS).send().await, 405, "no such method");
+    }
+    throttled(&gw.manage(Method::from_bytes(b"THIRD").unwrap(), GROUPS).send().await);
+    gw.get(GROUPS).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_tenant_whose_bodies_never_come_keeps_nobody_from_managing() {
+    let gw = Gateway::start().await;
+    let (tenant, other) = (gw.tenant("acme", &[]).await, gw.tenant("beta", &[]).await);
+    let mut waiting = JoinSet::new();
+    for _ in 0..300 {
+        let mut stream = begun(&gw, &tenant.key, GROUPS, "{}").await;
+        waiting.spawn(async move {
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            answer
+        });
+    }
+    let refused = waiting.join_next().await.unwrap().unwrap();
+    assert!(refused.contains("HTTP/1.1 429") && refused.contains("retry-after: 1"), "{refused}");
+    gw.send_as(&other.key, Method::POST, GROUPS, plain("cust_42")).await.expect(200);
+    gw.get("/v1/workspaces").await.expect(200);
 }
 
 #[tokio::test]

@@ -3,6 +3,8 @@
 use http::Method;
 use serde_json::{Value, json};
 use testkit::{Gateway, Reply};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 pub(crate) const GROUPS: &str = "/v1/gateway/groups";
 pub(crate) const ENDPOINTS: &str = "/v1/gateway/endpoints";
@@ -138,4 +140,19 @@ pub(crate) async fn effective(gw: &Gateway, id: &str, slug: &str) -> Vec<String>
         .collect();
     lines.sort_unstable();
     lines
+}
+
+/// A request whose body is still to come, once the gateway has let it in and waits for the rest.
+pub(crate) async fn begun(gw: &Gateway, key: &str, path: &str, body: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(gw.addr()).await.unwrap();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Api-Key {key}\r\nexpect: 100-continue\r\n\
+         connection: close\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 100", "the body is waited for, so the key was taken");
+    stream
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::bail;
 use storage::Store;
 
+use super::environment_variables;
 use super::output::say;
 use crate::config;
 use crate::node::Tls;
@@ -20,7 +21,7 @@ pub(super) struct CheckArgs {
 }
 
 pub(super) fn run(args: &CheckArgs) -> anyhow::Result<()> {
-    let config = config::load(args.config.as_deref(), std::env::vars())?;
+    let config = config::load(args.config.as_deref(), environment_variables())?;
     say(&format!("configuration: sound; callers would connect to {}", config.server.listen))?;
     if Tls::of(&config)?.is_some() {
         say("TLS: the certificate and its key are sound and belong together")?;

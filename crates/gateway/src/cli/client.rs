@@ -20,6 +20,7 @@ const PAGE: usize = 1_000;
 
 /// Where the gateway is, and who is asking.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Which gateway")]
 pub(super) struct Access {
     /// Root of the gateway's management listener.
     #[arg(long, global = true, env = "TOLLGATE_URL", default_value = "http://127.0.0.1:8080")]

@@ -56,7 +56,7 @@ pub(super) struct TargetArgs {
     /// Who serves it: `OPENAI_COMPATIBLE`, `OPENAI`, `BASETEN`, `BASETEN_MODEL_API`, `ANTHROPIC`, `VERTEX`.
     #[arg(long)]
     provider: Option<String>,
-    /// Root of an OpenAI-compatible server, such as <http://10.0.0.5:8000/v1>.
+    /// Root of an OpenAI-compatible server, such as `http://10.0.0.5:8000/v1`.
     #[arg(long)]
     base_url: Option<String>,
     /// The model name sent upstream.

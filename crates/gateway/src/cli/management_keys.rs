@@ -12,7 +12,8 @@ pub(super) enum ManagementKeysCommand {
     /// Give a workspace one more management key. The key is shown this once.
     Mint {
         /// The workspace's id.
-        workspace: String,
+        #[arg(value_name = "WORKSPACE")]
+        of: String,
         /// What it may do.
         #[arg(long)]
         scope: ScopeWord,
@@ -23,12 +24,14 @@ pub(super) enum ManagementKeysCommand {
     /// List a workspace's management keys.
     List {
         /// The workspace's id.
-        workspace: String,
+        #[arg(value_name = "WORKSPACE")]
+        of: String,
     },
     /// Revoke a management key for good.
     Revoke {
         /// The workspace's id.
-        workspace: String,
+        #[arg(value_name = "WORKSPACE")]
+        of: String,
         /// The key's id.
         id: String,
     },
@@ -60,17 +63,17 @@ impl ScopeWord {
 
 pub(super) async fn run(client: &Client, command: ManagementKeysCommand) -> anyhow::Result<()> {
     match command {
-        ManagementKeysCommand::Mint { workspace, scope, name } => {
+        ManagementKeysCommand::Mint { of, scope, name } => {
             let body = json!({ "name": name, "scope": scope.word() });
-            let minted = client.post(&keys(&workspace), &body).await?;
+            let minted = client.post(&keys(&of), &body).await?;
             match client.form {
                 Form::Json => say_json(&minted),
                 Form::Table => say(&text(&minted["key"])),
             }
         }
-        ManagementKeysCommand::List { workspace } => list(client, &workspace).await,
-        ManagementKeysCommand::Revoke { workspace, id } => {
-            let revoked = client.delete(&format!("{}/{}", keys(&workspace), escaped(&id))).await?;
+        ManagementKeysCommand::List { of } => list(client, &of).await,
+        ManagementKeysCommand::Revoke { of, id } => {
+            let revoked = client.delete(&format!("{}/{}", keys(&of), escaped(&id))).await?;
             match client.form {
                 Form::Json => say_json(&revoked),
                 Form::Table => say(&format!("{} is revoked", text(&revoked["id"]))),

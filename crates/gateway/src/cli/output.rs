@@ -1,13 +1,16 @@
 //! What commands print: tables for people, JSON for scripts.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 
 use serde_json::Value;
 
 /// Prints one line.
 pub(super) fn say(line: &str) -> anyhow::Result<()> {
-    writeln!(std::io::stdout(), "{line}")?;
-    Ok(())
+    match writeln!(io::stdout(), "{line}") {
+        // Whoever reads, such as `head`, has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        said => Ok(said?),
+    }
 }
 
 /// Prints a value as indented JSON.

@@ -10,7 +10,7 @@ use limits::Engine;
 use storage::Store;
 
 use super::output::say;
-use super::{Usage, serve};
+use super::{Usage, environment_variables, serve};
 use crate::clock::SystemClock;
 use crate::{config, keys};
 
@@ -26,7 +26,7 @@ pub(super) struct RecoverArgs {
 
 pub(super) async fn run(args: RecoverArgs) -> anyhow::Result<()> {
     let config =
-        config::load(args.config.as_deref(), std::env::vars()).map_err(|e| Usage(format!("{e:#}")))?;
+        config::load(args.config.as_deref(), environment_variables()).map_err(|e| Usage(format!("{e:#}")))?;
     crate::log::start(&config.log);
     let found = Store::inspect(&args.data_dir)?;
     if !found.exists {

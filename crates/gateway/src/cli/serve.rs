@@ -12,7 +12,7 @@ use limits::Engine;
 use storage::{OpenError, Options, Store};
 
 use super::signals::Signals;
-use super::{Usage, descriptors, environment};
+use super::{Usage, descriptors, environment, environment_variables};
 use crate::clock::{Step, SystemClock, raw_now};
 use crate::config::{self, Config};
 use crate::keys::{self, MANAGEMENT_KEY_FILE_VARIABLE, MANAGEMENT_KEY_VARIABLE, MASTER_KEY_VARIABLE};
@@ -42,7 +42,7 @@ pub(super) struct Running {
 
 pub(super) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let mut config =
-        config::load(args.config.as_deref(), std::env::vars()).map_err(|e| Usage(format!("{e:#}")))?;
+        config::load(args.config.as_deref(), environment_variables()).map_err(|e| Usage(format!("{e:#}")))?;
     config.server.listen = args.listen.unwrap_or(config.server.listen);
     config.server.admin_listen = args.admin_listen.or(config.server.admin_listen);
     crate::log::start(&config.log);

@@ -7,6 +7,7 @@ use toml::{Table, Value};
 pub(super) fn put(table: &mut Table, own: Table) -> anyhow::Result<()> {
     for (section, settings) in own {
         let Value::Table(settings) = settings else { bail!("`{section}` stands outside of any [section]") };
+        section_of(table, &section)?;
         for (key, value) in settings {
             *slot(table, &section, &key)? = value;
         }
@@ -35,7 +36,11 @@ fn list(text: &str) -> anyhow::Result<Value> {
 }
 
 fn slot<'a>(table: &'a mut Table, section: &str, key: &str) -> anyhow::Result<&'a mut Value> {
-    let settings = table.get_mut(section).and_then(Value::as_table_mut);
-    let settings = settings.with_context(|| format!("there is no section [{section}]"))?;
+    let settings = section_of(table, section)?;
     settings.get_mut(key).with_context(|| format!("there is no setting {section}.{key}"))
+}
+
+fn section_of<'a>(table: &'a mut Table, section: &str) -> anyhow::Result<&'a mut Table> {
+    let settings = table.get_mut(section).and_then(Value::as_table_mut);
+    settings.with_context(|| format!("there is no section [{section}]"))
 }

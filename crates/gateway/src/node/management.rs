@@ -18,6 +18,8 @@ use super::{Parts, Phase, upkeep, wiring};
 
 /// Management requests under way at once; further ones wait on their connections.
 const UNDER_WAY_MAX: usize = 256;
+const _: () =
+    assert!(admin::WAITS_MAX < UNDER_WAY_MAX, "those that wait must leave places to those that do not");
 
 struct Job {
     request: Request<Incoming>,

@@ -1,11 +1,9 @@
-use domain::WorkspaceId;
-
 use super::*;
 use crate::json::parse;
 use crate::openapi::published;
 
-const OPERATOR: Manager = Manager { workspace: WorkspaceId(1), scope: Scope::Operator };
-const TENANT: Manager = Manager { workspace: WorkspaceId(1), scope: Scope::Manage };
+const OPERATOR: Manager = Manager::of_nobody(Scope::Operator);
+const TENANT: Manager = Manager::of_nobody(Scope::Manage);
 
 fn settings() -> Settings {
     Settings { allow_http: true, secrets_env_allow: vec!["MODEL_KEY".into()], ..Settings::default() }
