@@ -107,7 +107,7 @@ impl MeteredStream {
         match self.events.feed(data) {
             Ok(out) => {
                 if self.events.done() {
-                    self.settle(Outcome::Completed);
+                    self.settle(self.outcome());
                     self.idle.as_mut().reset(Instant::now() + CLOSING_MAX);
                 }
                 Some(out)
@@ -121,9 +121,13 @@ impl MeteredStream {
     fn complete(&mut self) -> Option<Bytes> {
         self.upstream = None;
         let rest = self.events.finish();
-        let outcome = if self.events.failed() { Outcome::UpstreamError } else { Outcome::Completed };
-        self.settle(outcome);
+        self.settle(self.outcome());
         if rest.is_empty() { None } else { Some(rest) }
+    }
+
+    /// What an end in good order comes to: the stream may have told of an error.
+    fn outcome(&self) -> Outcome {
+        if self.events.failed() { Outcome::UpstreamError } else { Outcome::Completed }
     }
 
     /// A stream has begun with 200, so its failure can only be told inside it. After its end there is none to tell.
