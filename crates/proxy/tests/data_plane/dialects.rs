@@ -1,5 +1,7 @@
 //! Every operation, in its own dialect: served, limited, metered and refused alike.
 
+use std::time::Duration;
+
 use http::Method;
 use serde_json::{Value, json};
 use testkit::{Act, Customer, End, Gateway, ModelServer, Reply, Request, Script, UsageReport};
@@ -344,6 +346,26 @@ async fn headers_of_anthropics_own_servers_do_not_come_back() {
             assert_eq!(reply.header("request-id"), reply.header("x-request-id"));
         }
     }
+}
+
+#[tokio::test]
+async fn a_stream_whose_prompt_is_kept_by_the_model_server_is_read_on_for_its_usage_when_its_caller_leaves() {
+    let gw = Gateway::start().await;
+    let slow = Script { prompt_tokens: 5_000, between_chunks: Duration::from_millis(5), ..Script::default() };
+    let stalled = Script { prompt_tokens: 5_000, end: End::StallAfter(4), ..Script::default() };
+    for (earlier, script, thousands) in [(Some("resp_1"), slow, 5), (None, stalled, 0)] {
+        gw.model.set(script);
+        let customer = gw.customer(&format!("{earlier:?}"), models(M1, &COUNTED)).await;
+        let mut body = json!({ "model": M1, "input": "hi", "max_output_tokens": 9, "stream": true });
+        body["previous_response_id"] = earlier.into();
+        let mut stream = request(&gw, "/v1/responses", &customer.key).json(&body).open().await;
+        assert!(stream.piece().await.is_some());
+        drop(stream);
+        gw.quiet().await;
+        let used = gw.used(&customer.id, M1, "TOKEN").await.as_u64().unwrap();
+        assert_eq!(used / 1_000, thousands, "{earlier:?}: {used}");
+    }
+    assert_eq!(gw.model.served().finished, 1);
 }
 
 #[tokio::test]

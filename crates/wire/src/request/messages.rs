@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::fields::{declared, largest_bound, read_flag, read_members, read_metadata, read_model};
-use super::{Call, Malformed};
+use super::{Call, Malformed, PromptPlace};
 use crate::operation::Operation;
 use crate::text::{Listed, Shape, Tally};
 
@@ -48,6 +48,7 @@ pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
         usage_edit: None,
         declared_output: declared(output, 1),
         prompt_tokens: count_prompt(system, messages, [tools, output_config, output_format]),
+        prompt_place: PromptPlace::Body,
         metadata: read_metadata(metadata),
     })
 }
@@ -64,6 +65,7 @@ pub(super) fn read_count(json: &str) -> Result<Call<'_>, Malformed> {
         usage_edit: None,
         declared_output: Some(0),
         prompt_tokens: 0,
+        prompt_place: PromptPlace::Body,
         metadata: None,
     })
 }
