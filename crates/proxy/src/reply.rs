@@ -85,10 +85,13 @@ fn streamed(stream: MeteredStream) -> Response<Body> {
 /// A whole answer: read to its end, its usage charged, its `model` made the slug.
 async fn whole(mut admitted: Box<Admitted>, body: UpstreamBody, status: StatusCode) -> Result<Body, Error> {
     let status = Some(status.as_u16());
+    let writes = admitted.facts().operation.writes();
+    // Of an answer that cannot be read, all is taken for text; but vectors and counts are none, however long.
+    let guess = |bytes| if writes { tokens::text(bytes) } else { 0 };
     let bytes = match read(&mut admitted, body).await {
         Ok(bytes) => bytes,
         Err(broken) => {
-            let usage = admitted.counted(tokens::text(broken.seen));
+            let usage = admitted.counted(guess(broken.seen));
             admitted.settle(Ending { usage, outcome: broken.outcome, status });
             return Err(broken.failure.into());
         }
@@ -101,7 +104,7 @@ async fn whole(mut admitted: Box<Admitted>, body: UpstreamBody, status: StatusCo
             admitted.settle(Ending { usage, outcome: Outcome::Completed, status });
         }
         None => {
-            let usage = admitted.counted(tokens::text(answer.body.len()));
+            let usage = admitted.counted(guess(answer.body.len()));
             admitted.settle(Ending { usage, outcome: Outcome::UpstreamError, status });
             return Err(UpstreamFailure::Garbage("a body that is not JSON").into());
         }

@@ -150,6 +150,7 @@ impl Worker {
             let lane = self.lane(&view, &route, look);
             let mut facts = Facts::new(trace.id, caller, &route, &lane, estimate);
             facts.metadata = call.metadata().map(Into::into);
+            facts.prompt_elsewhere = call.prompt_is_elsewhere();
             match admit(&self.shared, &lane, facts).await? {
                 Outlook::Admitted(admitted, standings) => {
                     let at = admitted.facts().admitted_at;

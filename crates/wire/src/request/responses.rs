@@ -2,17 +2,19 @@
 
 use serde_json::value::RawValue;
 
-use super::fields::{declared, once, read_flag, read_members, read_metadata, read_model, whole_number};
-use super::{Call, Malformed};
+use super::fields::{declared, largest_bound, once, read_flag, read_members, read_metadata, read_model};
+use super::{Call, Malformed, PromptPlace};
 use crate::members::members;
 use crate::operation::Operation;
 use crate::text::{Listed, Shape, Tally};
 
 /// Everything that is read.
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 14] = [
     "model",
     "stream",
     "background",
+    "max_tokens",
+    "max_completion_tokens",
     "max_output_tokens",
     "metadata",
     "instructions",
@@ -20,14 +22,36 @@ const NAMES: [&str; 10] = [
     "tools",
     "text",
     "prompt",
+    "previous_response_id",
+    "conversation",
 ];
 
 pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
-    let [model, stream, background, max_output_tokens, metadata, instructions, input, tools, text, prompt] =
-        read_members(json, NAMES)?;
+    let [
+        model,
+        stream,
+        background,
+        max_tokens,
+        max_completion_tokens,
+        max_output_tokens,
+        metadata,
+        instructions,
+        input,
+        tools,
+        text,
+        prompt,
+        previous_response_id,
+        conversation,
+    ] = read_members(json, NAMES)?;
     let model = read_model(json, model)?;
     let stream = read_flag("stream", stream)?;
     refuse_background(background)?;
+    let output = largest_bound(max_tokens, max_completion_tokens, max_output_tokens)?;
+    let elsewhere = [previous_response_id, conversation, prompt];
+    let prompt_place = match elsewhere.into_iter().flatten().any(|json| json.get() != "null") {
+        true => PromptPlace::PartlyUpstream,
+        false => PromptPlace::Body,
+    };
     let shown = [tools, read_format(text)?, prompt];
     Ok(Call {
         operation: Operation::Responses,
@@ -36,8 +60,9 @@ pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
         stream,
         wants_usage: false,
         usage_edit: None,
-        declared_output: declared(whole_number("max_output_tokens", max_output_tokens)?, 1),
+        declared_output: declared(output, 1),
         prompt_tokens: count_prompt(instructions, input, shown),
+        prompt_place,
         metadata: read_metadata(metadata),
     })
 }
@@ -58,8 +83,8 @@ fn read_format(text: Option<&RawValue>) -> Result<Option<&RawValue>, Malformed> 
     Ok(format)
 }
 
-/// Earlier turns that the model server has kept (`previous_response_id`, `conversation`) are not in the body, so
-/// they are not counted before the call.
+/// Earlier turns and templates that the model server has kept (`previous_response_id`, `conversation`, `prompt`) are
+/// not in the body, so they are not counted before the call.
 fn count_prompt(
     instructions: Option<&RawValue>,
     input: Option<&RawValue>,
