@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use domain::destination::Network;
-use domain::{Clock, Endpoint, Usage};
+use domain::{Admission, Clock, Endpoint, Usage};
 use limits::Engine;
 use storage::Store;
 use utoipa::openapi::OpenApi;
@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 use crate::access::Viewer;
 use crate::error::Error;
 use crate::rate::RateLimit;
-use crate::{endpoints, groups, keys, management_keys, openapi, secrets, workspaces};
+use crate::{endpoints, explain, groups, keys, management_keys, openapi, secrets, workspaces};
 
 /// Paths that belong to the control plane, each with everything below it.
 const ROOTS: [&str; 4] = ["/v1/gateway", "/v1/secrets", "/v1/workspaces", "/api/governance"];
@@ -34,6 +34,8 @@ pub enum Hierarchy {
 /// What an operator may choose about the control plane.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// How calls are admitted where neither endpoint nor group says otherwise.
+    pub admission: Admission,
     /// Whether a new group has to state its place in a tree.
     pub hierarchy: Hierarchy,
     /// The smallest threshold: 1, or 0 where a limit may block altogether.
@@ -53,6 +55,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            admission: Admission::Estimate,
             hierarchy: Hierarchy::Required,
             threshold_min: 1,
             body_max: 8 << 20,
@@ -139,6 +142,8 @@ fn routes() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(groups::create::group_create, groups::list::group_list))
         .routes(routes!(groups::list::group_get, groups::update::group_update, groups::delete::group_delete))
         .routes(routes!(groups::usage::group_usage))
+        .routes(routes!(groups::limits::group_limits))
+        .routes(routes!(explain::explain))
         .routes(routes!(keys::mint::key_mint, keys::key_list))
         .routes(routes!(keys::register::key_register))
         .routes(routes!(keys::key_get, keys::key_revoke))

@@ -14,6 +14,7 @@ mod admin;
 mod authenticate;
 mod endpoints;
 mod error;
+mod explain;
 mod groups;
 mod json;
 mod keys;
@@ -23,6 +24,7 @@ mod page;
 mod path;
 mod rate;
 mod secrets;
+mod standing;
 mod time;
 mod workspaces;
 
