@@ -248,6 +248,20 @@ fn what_would_become_of_a_call_is_told_in_a_sentence_and_what_is_used_beside_eac
 }
 
 #[test]
+fn a_command_that_asks_more_often_than_its_key_may_takes_longer_and_comes_to_its_end() {
+    let dir = TempDir::new().unwrap();
+    let environment =
+        [("TOLLGATE_MANAGEMENT_KEY", KEY), ("TOLLGATE__MANAGEMENT__RATE_LIMIT_PER_SECOND", "1")];
+    let serve = Program::serve(dir.path(), &environment);
+    for customer in ["one", "two"] {
+        let model = "acme/chat:REQUEST/DAY=7";
+        serve.manage(KEY, &["groups", "create", "--external-id", customer, "--model", model]);
+    }
+    let tree = serve.manage(KEY, &["groups", "tree"]);
+    assert_eq!(tree.matches("REQUEST/DAY 0/7").count(), 2, "{tree}");
+}
+
+#[test]
 fn a_question_without_a_caller_or_with_keys_swapped_is_wrong_usage() {
     let key = [("TOLLGATE_MANAGEMENT_KEY", KEY)];
     for (arguments, environment, expected) in [
