@@ -47,7 +47,7 @@ class Cast:
         self.manage("POST", "/v1/secrets", {"name": "doomed", "value": "nothing"})
         doomed = self._group("doomed")
         self.parameters = {
-            ("group_get", "group_usage", "key_list", "key_mint", "key_register"): {"id": self.customer},
+            ("group_get", "group_usage", "group_limits", "key_list", "key_mint", "key_register"): {"id": self.customer},
             ("group_update",): {"id": self._group("changed")},
             ("group_delete",): {"id": self._group("deleted")},
             ("key_get",): {"id": self.customer, "prefix": self.key["prefix"]},
@@ -89,6 +89,9 @@ class Cast:
         if not names_objects:
             return said
         said += f'[parameters]\n"header.x-tollgate-workspace" = "{self.home}"\n'
+        said += f'"body.group_id" = {{ dictionary = "customers" }}\n"body.api_key_prefix" = {{ dictionary = "prefixes" }}\n'
+        said += f'[dictionaries.customers]\nvalues = ["{self.customer}"]\n'
+        said += f'[dictionaries.prefixes]\nvalues = ["{self.key["prefix"]}"]\n'
         for operations, parameters in self.parameters.items():
             named = ", ".join(f'"path.{name}" = "{value}"' for name, value in parameters.items())
             said += f"[[operations]]\ninclude-operation-id = {json.dumps(operations)}\nparameters = {{ {named} }}\n"

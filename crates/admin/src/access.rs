@@ -2,7 +2,7 @@
 //!
 //! | | |
 //! | --- | --- |
-//! | [`Viewer`] | reads in one workspace: `view`, `manage`, `operator` |
+//! | [`Viewer`] | reads in one workspace, or asks what changes nothing: `view`, `manage`, `operator` |
 //! | [`Manager`] | writes in one workspace: `manage`, `operator` |
 //! | [`Keeper`] | keeps management keys: `manage` in its own workspace, `operator` in all |
 //! | [`Operator`] | keeps workspaces: `operator` |

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::Router;
 use domain::destination::Network;
 use domain::edit::{Change, Context};
-use domain::{Clock, Endpoint, Rejection, Usage};
+use domain::{Admission, Clock, Endpoint, Rejection, Usage};
 use limits::Engine;
 use storage::Store;
 use utoipa::openapi::OpenApi;
@@ -18,7 +18,7 @@ use crate::access::{Right, Viewer};
 use crate::error::Error;
 use crate::rate::RateLimit;
 use crate::waits::Waits;
-use crate::{endpoints, groups, keys, management_keys, openapi, secrets, workspaces};
+use crate::{endpoints, explain, groups, keys, management_keys, openapi, secrets, workspaces};
 
 /// Paths that belong to the control plane, each with everything below it.
 const ROOTS: [&str; 4] = ["/v1/gateway", "/v1/secrets", "/v1/workspaces", "/api/governance"];
@@ -36,6 +36,8 @@ pub enum Hierarchy {
 /// What an operator may choose about the control plane.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// How calls are admitted where neither endpoint nor group says otherwise.
+    pub admission: Admission,
     /// Whether a new group has to state its place in a tree.
     pub hierarchy: Hierarchy,
     /// The smallest threshold: 1, or 0 where a limit may block altogether.
@@ -55,6 +57,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            admission: Admission::Estimate,
             hierarchy: Hierarchy::Required,
             threshold_min: 1,
             body_max: 8 << 20,
@@ -160,6 +163,8 @@ fn routes() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(groups::create::group_create, groups::list::group_list))
         .routes(routes!(groups::list::group_get, groups::update::group_update, groups::delete::group_delete))
         .routes(routes!(groups::usage::group_usage))
+        .routes(routes!(groups::limits::group_limits))
+        .routes(routes!(explain::explain))
         .routes(routes!(keys::mint::key_mint, keys::key_list))
         .routes(routes!(keys::register::key_register))
         .routes(routes!(keys::key_get, keys::key_revoke))

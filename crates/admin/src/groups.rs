@@ -2,6 +2,7 @@
 
 pub(crate) mod create;
 pub(crate) mod delete;
+pub(crate) mod limits;
 pub(crate) mod list;
 mod shape;
 pub(crate) mod update;

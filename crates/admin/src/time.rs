@@ -1,4 +1,4 @@
-//! Times as people read them: RFC 3339, UTC, whole seconds, `Z`.
+//! Times as people read them: RFC 3339, UTC, `Z`; whole seconds, or milliseconds where a window is as short as a second.
 
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
@@ -18,9 +18,38 @@ impl Serialize for Timestamp {
     }
 }
 
+/// RFC 3339, UTC, milliseconds.
+// Held as milliseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
+#[schema(value_type = String, format = DateTime)]
+pub(crate) struct Moment(pub u64);
+
+impl Moment {
+    /// So many nanoseconds after `at_ms`, rounded up: what is promised for a moment has come about then.
+    pub(crate) fn after(at_ms: u64, nanos: u64) -> Self {
+        Self(at_ms.saturating_add(nanos.div_ceil(1_000_000)))
+    }
+}
+
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let millis = i64::try_from(self.0).unwrap_or(i64::MAX);
+        let time = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
+        serializer.collect_str(&format_args!("{time:.3}"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments_have_milliseconds_and_are_never_early() {
+        let text = |moment: Moment| serde_json::to_value(moment).unwrap();
+        assert_eq!(text(Moment(1_778_673_600_000)), "2026-05-13T12:00:00.000Z");
+        assert_eq!(text(Moment::after(1_778_673_600_000, 250_000_001)), "2026-05-13T12:00:00.251Z");
+        assert!(text(Moment::after(u64::MAX, u64::MAX)).as_str().unwrap().ends_with('Z'));
+    }
 
     #[test]
     fn times_are_whole_seconds_in_utc() {

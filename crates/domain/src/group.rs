@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::endpoint::Endpoint;
 use crate::id::{GroupId, Slug, WorkspaceId};
 use crate::limit::Limit;
 use crate::snapshot::Version;
@@ -86,6 +87,14 @@ pub struct Group {
     pub level: u8,
     /// Seconds since 1970 UTC.
     pub created_s: u64,
+}
+
+impl Model {
+    /// How calls are admitted: the group's own choice, that of the endpoint, or the gateway's.
+    #[must_use]
+    pub fn admission(&self, endpoint: Option<&Endpoint>, otherwise: Admission) -> Admission {
+        self.admission.or(endpoint.and_then(|endpoint| endpoint.admission)).unwrap_or(otherwise)
+    }
 }
 
 impl Group {

@@ -52,6 +52,16 @@ impl Unit {
         }
     }
 
+    /// The length of the window, as refusals say it.
+    #[must_use]
+    pub fn window(self) -> &'static str {
+        match self {
+            Self::Second => "1s",
+            Self::Minute => "60s",
+            Self::Day => "1d",
+        }
+    }
+
     /// Length in seconds.
     #[must_use]
     pub fn seconds(self) -> u64 {

@@ -180,6 +180,12 @@ impl Snapshot {
         self.endpoints_by_slug.get(slug).and_then(|id| self.endpoint(*id))
     }
 
+    /// The endpoint that a group reaches under this slug: one of its own workspace.
+    #[must_use]
+    pub fn endpoint_of(&self, group: &Group, slug: &Slug) -> Option<&Arc<Endpoint>> {
+        self.endpoint_by_slug(slug).filter(|endpoint| endpoint.workspace == group.workspace)
+    }
+
     /// Endpoints in order of creation, those after `after` only.
     pub fn endpoints_after(
         &self,

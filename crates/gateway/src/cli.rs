@@ -7,6 +7,7 @@ mod client;
 mod demo;
 mod descriptors;
 mod endpoints;
+mod explain;
 mod groups;
 mod keys;
 mod management_keys;
@@ -47,6 +48,8 @@ enum Command {
     Openapi,
     /// Customers: the tree of groups.
     Groups(Remote<groups::GroupsCommand>),
+    /// Say what would become of a call now: admitted or refused, by which limit, until when. Charges nothing.
+    Explain(explain::ExplainArgs),
     /// Customers' API keys.
     Keys(Remote<keys::KeysCommand>),
     /// Public model names and where they go.
@@ -108,6 +111,7 @@ impl Command {
             Self::Check(args) => check::run(&args),
             Self::Openapi => openapi::run(),
             Self::Groups(remote) => groups::run(&remote.access.client()?, remote.command).await,
+            Self::Explain(args) => explain::run(args).await,
             Self::Keys(remote) => keys::run(&remote.access.client()?, remote.command).await,
             Self::Endpoints(remote) => endpoints::run(&remote.access.client()?, remote.command).await,
             Self::Secrets(remote) => secrets::run(&remote.access.client()?, remote.command).await,

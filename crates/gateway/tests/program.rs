@@ -191,12 +191,17 @@ fn a_customer_is_made_from_the_command_line() {
     let child = ["groups", "create", "--external-id", "team", "--mode", "CASCADING", "--parent", &root];
     let child = id(&run(&[&child[..], &["--model", "acme/chat"][..]].concat()));
     let tree = run(&["groups", "tree"]);
-    assert!(tree.contains("└─ team") && tree.contains("REQUEST/MINUTE 100"), "{tree}");
+    assert!(tree.contains("└─ team") && tree.contains("REQUEST/MINUTE 0/100"), "{tree}");
     let key = run(&["keys", "mint", &child, "--name", "prod"]);
     assert!(key.starts_with("sky_"), "{key}");
     let prefix = key.split('.').next().unwrap();
     assert!(run(&["keys", "list", &child]).contains(prefix));
     assert!(run(&["groups", "usage", &child]).contains("TOKEN/DAY"));
+    let limits = run(&["groups", "limits", &child]);
+    assert!(
+        limits.contains("TOKEN/DAY") && limits.contains("ancestor") && limits.contains("0/1000"),
+        "{limits}"
+    );
     let untested = tollgate(&["endpoints", "test", &endpoint, "--url", &serve.url(), "--key", KEY], &[]);
     assert_eq!(untested.status.code(), Some(1), "nobody listens there: {untested:?}");
     run(&["keys", "revoke", &child, prefix]);
@@ -206,6 +211,73 @@ fn a_customer_is_made_from_the_command_line() {
     assert_eq!(run(&["groups", "list", "--json"]).trim(), "[]");
     run(&["endpoints", "delete", &endpoint]);
     run(&["secrets", "delete", "upstream"]);
+}
+
+#[test]
+fn what_would_become_of_a_call_is_told_in_a_sentence_and_what_is_used_beside_each_limit() {
+    let dir = TempDir::new().unwrap();
+    let serve = Program::serve(dir.path(), &[("TOLLGATE_MANAGEMENT_KEY", KEY)]);
+    let run = |arguments: &[&str]| serve.manage(KEY, arguments);
+    // Nobody listens on port 9 of this machine, so a call uses its request and no token.
+    run(&["endpoints", "create", "acme/chat", "--base-url", "http://127.0.0.1:9/v1", "--target-model", "m"]);
+    let model = "acme/chat:REQUEST/DAY=1,TOKEN/DAY=1000";
+    let group = run(&["groups", "create", "--external-id", "org", "--model", model]);
+    let group = group.split_whitespace().next().unwrap();
+    let key = run(&["keys", "mint", group]);
+    let (prefix, _) = key.trim().split_once('.').unwrap();
+    let explain =
+        ["explain", "--key", prefix, "--model", "acme/chat", "--prompt-tokens", "5", "--max-tokens", "50"];
+    let before = run(&explain);
+    assert!(before.starts_with("would be admitted now, holding 1 request and 55 tokens"), "{before}");
+    assert!(before.contains("REQUEST/DAY") && before.contains("0/1 ") && before.contains("fits"), "{before}");
+    let url = serve.url();
+    let said = r#"{"model":"acme/chat","messages":[{"role":"user","content":"Hello."}]}"#;
+    assert!(call(url.trim_start_matches("http://"), key.trim(), said).starts_with("HTTP/1.1 502"));
+    let after = run(&explain);
+    assert!(
+        after.starts_with("would be refused now: 429 usage_limit_exceeded, by REQUEST/DAY 1/1; passes at 2"),
+        "{after}"
+    );
+    assert!(after.contains("refuses, binds"), "{after}");
+    let never = run(&["explain", "--group", group, "--model", "acme/chat", "--max-tokens", "1001"]);
+    assert!(never.contains("request_exceeds_limit") && never.contains("TOKEN/DAY 1000"), "{never}");
+    let whole_key = run(&["explain", "--key", key.trim(), "--model", "acme/chat", "--json"]);
+    let answer: serde_json::Value = serde_json::from_str(&whole_key).unwrap();
+    assert_eq!((answer["admitted"].as_bool(), answer["binding"].as_u64()), (Some(false), Some(0)));
+    let tree = run(&["groups", "tree", group]);
+    assert!(tree.contains("acme/chat: REQUEST/DAY 1/1, TOKEN/DAY 0/1000"), "{tree}");
+    let nested: serde_json::Value = serde_json::from_str(&run(&["groups", "tree", "--json"])).unwrap();
+    assert_eq!(nested[0]["limits"][0]["used"], 1);
+}
+
+#[test]
+fn a_command_that_asks_more_often_than_its_key_may_takes_longer_and_comes_to_its_end() {
+    let dir = TempDir::new().unwrap();
+    let environment =
+        [("TOLLGATE_MANAGEMENT_KEY", KEY), ("TOLLGATE__MANAGEMENT__RATE_LIMIT_PER_SECOND", "1")];
+    let serve = Program::serve(dir.path(), &environment);
+    for customer in ["one", "two"] {
+        let model = "acme/chat:REQUEST/DAY=7";
+        serve.manage(KEY, &["groups", "create", "--external-id", customer, "--model", model]);
+    }
+    let tree = serve.manage(KEY, &["groups", "tree"]);
+    assert_eq!(tree.matches("REQUEST/DAY 0/7").count(), 2, "{tree}");
+}
+
+#[test]
+fn a_question_without_a_caller_or_with_keys_swapped_is_wrong_usage() {
+    let key = [("TOLLGATE_MANAGEMENT_KEY", KEY)];
+    for (arguments, environment, expected) in [
+        (&["explain", "--model", "a/b"][..], &key[..], "--key"),
+        (&["explain", "--key", "sky_x", "--group", "y", "--model", "a/b"], &key, "--group"),
+        (&["explain", "--key", "sky_x", "--model", "a/b"], &[], "--management-key"),
+        (&["explain", "--key", KEY, "--model", "a/b"], &key, "--management-key"),
+    ] {
+        let done = tollgate(arguments, environment);
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert_eq!(done.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(said.contains(expected) && !said.contains(KEY), "{arguments:?}: {said}");
+    }
 }
 
 #[test]

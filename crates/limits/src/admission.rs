@@ -5,8 +5,8 @@ use std::sync::Arc;
 use domain::{LimitType, Now};
 
 use crate::moment::Moment;
-use crate::path::{Hop, Path};
-use crate::refusal::{self, Refusal};
+use crate::path::Path;
+use crate::refusal::{self, Refusal, obstacle};
 use crate::settlement::Reservation;
 use crate::standing::{Standing, Standings};
 use crate::tree::State;
@@ -35,7 +35,7 @@ pub enum Need {
 
 impl Need {
     /// Tokens to hold on a path whose smallest token threshold is `tokens_max`.
-    fn tokens(self, tokens_max: u64) -> u64 {
+    pub(crate) fn tokens(self, tokens_max: u64) -> u64 {
         match self {
             Self::Declared { prompt, output } => prompt.saturating_add(output),
             Self::Guessed { prompt, output } => {
@@ -101,7 +101,7 @@ fn check(path: &Path, tokens: u64, state: &mut State, moment: &Moment) -> Option
     let mut fit = Fit::Yes;
     for hop in &path.hops {
         let counter = state.bound(hop.counter)?;
-        if !counter.admits(demand(hop, tokens), hop.threshold, moment) {
+        if !counter.admits(demand(hop.kind, tokens), hop.threshold, moment) {
             fit = Fit::No;
         }
     }
@@ -112,15 +112,18 @@ fn check(path: &Path, tokens: u64, state: &mut State, moment: &Moment) -> Option
 #[inline]
 fn charge(path: &Path, tokens: u64, state: &mut State, moment: &Moment) {
     for hop in &path.hops {
-        state.held(hop.counter).charge(hop.kind, amount(hop, tokens), moment);
+        state.held(hop.counter).charge(hop.kind, amount(hop.kind, tokens), moment);
     }
 }
 
 /// Says which limit binds and when the same call would pass. At least one does not fit.
 #[cold]
 fn refuse(path: &Path, tokens: u64, state: &mut State, moment: &Moment) -> Refusal {
-    let asks = path.hops.iter().map(|hop| (hop, demand(hop, tokens)));
-    let (limit, verdict) = refusal::verdict(asks, state, moment);
+    let obstacles = path
+        .hops
+        .iter()
+        .map(|hop| obstacle(state.held(hop.counter), demand(hop.kind, tokens), hop.threshold, moment));
+    let (limit, verdict) = refusal::verdict(obstacles);
     Refusal { limit, verdict, standings: standings(path, state, moment) }
 }
 
@@ -139,8 +142,8 @@ fn standings(path: &Path, state: &mut State, moment: &Moment) -> Standings {
 
 /// What an admitted call is charged.
 #[inline]
-fn amount(hop: &Hop, tokens: u64) -> u64 {
-    match hop.kind {
+fn amount(kind: LimitType, tokens: u64) -> u64 {
+    match kind {
         LimitType::Request => 1,
         LimitType::Token => tokens,
     }
@@ -148,6 +151,6 @@ fn amount(hop: &Hop, tokens: u64) -> u64 {
 
 /// What has to fit: an exhausted counter refuses a call that costs nothing as well.
 #[inline]
-fn demand(hop: &Hop, tokens: u64) -> u64 {
-    amount(hop, tokens).max(1)
+pub(crate) fn demand(kind: LimitType, tokens: u64) -> u64 {
+    amount(kind, tokens).max(1)
 }

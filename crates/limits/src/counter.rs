@@ -140,6 +140,21 @@ impl Counter {
         }
     }
 
+    /// Nanoseconds until the next part of what is used leaves and more is left below `threshold`; `None` if no time
+    /// brings that about. The counter has been brought up to date.
+    pub(crate) fn eases_in(&self, threshold: u64, moment: &Moment) -> Option<u64> {
+        let more = self.remaining(threshold).saturating_add(1);
+        let is_used = match &self.form {
+            Form::Day(_) => self.gauge.without_holds() > 0,
+            Form::Vacant | Form::Log(_) | Form::Ring(_) => self.gauge.level > 0,
+        };
+        match &self.form {
+            _ if !is_used || more > threshold => None,
+            Form::Day(_) => Some(moment.until_midnight()),
+            Form::Vacant | Form::Log(_) | Form::Ring(_) => Some(self.opens_in(more, threshold, moment)),
+        }
+    }
+
     /// Nanoseconds until nothing stands against a threshold any more.
     #[inline]
     pub(crate) fn restored_in(&self, moment: &Moment) -> u64 {
@@ -267,14 +282,21 @@ impl Counter {
     /// Takes the form of `fresh` if a threshold asks for the other one: a log becomes a ring keeping its times, a ring
     /// becomes a log only when it is empty, because it no longer knows its times. What is not needed ends in `fresh`.
     pub(crate) fn reshape(&mut self, fresh: &mut Self, moment: &Moment) {
+        if self.copy_reshaped(fresh, moment) {
+            self.renew(fresh);
+            self.expel_paths();
+        }
+    }
+
+    /// Makes `fresh` what this counter would be after [`reshape`](Self::reshape). Answers whether it would change.
+    pub(crate) fn copy_reshaped(&mut self, fresh: &mut Self, moment: &Moment) -> bool {
         self.advance(moment);
         match (&self.form, &mut fresh.form) {
             (Form::Log(log), Form::Ring(ring)) => log.pour_into(ring, &mut fresh.gauge),
             (Form::Ring(_), Form::Log(_)) if self.gauge.level == 0 => {}
-            _ => return,
+            _ => return false,
         }
-        self.renew(fresh);
-        self.expel_paths();
+        true
     }
 
     /// The wall clock was set back to `present`.

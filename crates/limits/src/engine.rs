@@ -6,6 +6,7 @@ use domain::{GroupId, Now, Version};
 use foldhash::{HashMap, HashMapExt};
 
 use crate::admission::{self, Decision, Need};
+use crate::explanation::{self, Explanation};
 use crate::path::{CounterKey, Path, PathSpec};
 use crate::settlement::{self, Reservation};
 use crate::tree::{Tree, lock};
@@ -89,6 +90,16 @@ impl Engine {
         let tree = lock(&self.trees).get(&root).map(Arc::clone)?;
         let (used, pending, touched) = tree.read(key, since, now)?;
         Some(Reading { used, pending, touched })
+    }
+
+    /// What [`bind`](Self::bind) and then [`reserve`](Self::reserve) would answer now, and how every limit stands.
+    /// Charges nothing and opens nothing. `None`: the tree was edited since the limits were compiled; reload the
+    /// snapshot and ask again.
+    #[must_use]
+    pub fn explain(&self, spec: &PathSpec, need: Need, now: Now) -> Option<Explanation> {
+        // A tree that is not known has no counters, and stays unknown.
+        let tree = lock(&self.trees).get(&spec.root).map(Arc::clone).unwrap_or_default();
+        explanation::explain(&tree, spec, need, now)
     }
 
     /// Gives back counters that hold nothing and that no call holds. Returns how many. Call it every minute.

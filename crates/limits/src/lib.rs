@@ -9,6 +9,8 @@
 //! | [`Engine`] | everything that can be asked |
 //! | `admission` | check all, then charge all |
 //! | `refusal` | which limit binds, and when the same call would pass |
+//! | `explanation` | what a call would meet, and how every limit stands; charges nothing |
+//! | `estimate` | what a call asks for, by the way it is admitted |
 //! | `settlement` | refunds, overage, giving back |
 //! | `standing` | what is left, for headers |
 //! | `path` | a compiled list of limits, bound to counters |
@@ -27,6 +29,8 @@
 mod admission;
 mod counter;
 mod engine;
+mod estimate;
+mod explanation;
 mod moment;
 mod path;
 mod refusal;
@@ -36,6 +40,8 @@ mod tree;
 
 pub use admission::{Admission, Decision, Need};
 pub use engine::{Engine, Reading};
+pub use estimate::Estimate;
+pub use explanation::{Explanation, Fit, LimitState};
 pub use path::{CounterKey, CounterScope, Path, PathLimit, PathSpec};
 pub use refusal::{Refusal, Verdict};
 pub use settlement::Reservation;

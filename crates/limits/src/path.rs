@@ -29,6 +29,17 @@ pub enum CounterScope {
     Ancestor,
 }
 
+impl CounterScope {
+    /// The published name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Group => "group",
+            Self::Ancestor => "ancestor",
+        }
+    }
+}
+
 /// One limit of a path, as compiled from the configuration.
 #[derive(Debug, Clone)]
 pub struct PathLimit {
@@ -89,8 +100,7 @@ impl Path {
         let is_own = |limit: &PathLimit| limit.scope == CounterScope::Group;
         let own = limits.iter().enumerate().filter(|(_, limit)| is_own(limit));
         let own: Box<[usize]> = own.map(|(index, _)| index).take(STANDINGS_MAX).collect();
-        let token_hops = hops.iter().filter(|hop| hop.kind == LimitType::Token);
-        let tokens_max = token_hops.map(|hop| hop.threshold).min().unwrap_or(u64::MAX);
+        let tokens_max = tokens_max(&limits);
         Self { tree, epoch, hops, own, tokens_max, limits: limits.into() }
     }
 
@@ -100,4 +110,10 @@ impl Path {
     pub fn limits(&self) -> &[PathLimit] {
         &self.limits
     }
+}
+
+/// The smallest token threshold: what a guess is clamped to.
+pub(crate) fn tokens_max(limits: &[PathLimit]) -> u64 {
+    let of_tokens = limits.iter().filter(|limit| limit.counter.kind == LimitType::Token);
+    of_tokens.map(|limit| limit.threshold).min().unwrap_or(u64::MAX)
 }

@@ -14,7 +14,7 @@ use domain::{Day, Now, Version};
 
 use crate::counter::Counter;
 use crate::moment::Moment;
-use crate::path::{CounterKey, Path, PathSpec};
+use crate::path::{CounterKey, Path, PathLimit, PathSpec};
 use crate::tree::directory::{Directory, Station, Work};
 use crate::tree::slab::Slab;
 
@@ -128,6 +128,36 @@ impl Tree {
         let mut state = self.state();
         let moment = state.moment(now);
         Some(state.counters.at(at).read(&moment))
+    }
+
+    /// Shows each of these limits to `look` with the counter that it would be checked against if it were bound now, all
+    /// at one moment, and opens none. `None`: the limits are older than what was last published.
+    pub(crate) fn survey<T>(
+        &self,
+        spec: &PathSpec,
+        now: Now,
+        look: impl Fn(&PathLimit, &mut Counter, &Moment) -> T,
+    ) -> Option<(Moment, Vec<T>)> {
+        let directory = lock(&self.directory);
+        let kept: Vec<Option<u32>> = spec.limits.iter().map(|limit| directory.kept(limit)).collect();
+        let mut opened: Vec<Counter> =
+            spec.limits.iter().map(|limit| Counter::open(limit, now.day())).collect();
+        let mut seen = Vec::with_capacity(spec.limits.len());
+
+        let mut state = self.state();
+        if spec.epoch < state.epoch {
+            return None;
+        }
+        let moment = state.moment(now);
+        for (limit, (kept, fresh)) in spec.limits.iter().zip(kept.iter().zip(&mut opened)) {
+            let counter = match *kept {
+                Some(at) if !state.counters.at(at).copy_reshaped(fresh, &moment) => state.counters.at(at),
+                Some(_) | None => fresh,
+            };
+            seen.push(look(limit, counter, &moment));
+        }
+        drop(state);
+        Some((moment, seen))
     }
 
     /// Gives back idle counters. Takes the lock of calls for one counter at a time.

@@ -7,6 +7,7 @@
 //! at 0.5    ask leaf 10+20 -> no me/req/m 59.5            # or: never, hold
 //! at 0.5    ask leaf 0+0 left -> ok 2/59.5                # remaining / reset of the caller's own limits, in order
 //! at 0.5    ask leaf 5~900 holding -> ok 100              # tokens held
+//! at 0.5    explain me/req/m=3 for 1+2 -> ok 3: 2 left 1 more 59.5 all 60 fits now    # used, left or owed, and when
 //! at 0.5    read me/req/m -> 2                            # used, or used+pending, or none
 //! at 1      settle a 25
 //! at 1      spend leaf 0+20 -> ok                         # ask, and settle with all of it
@@ -22,7 +23,8 @@ use std::sync::Arc;
 
 use domain::{Day, GroupId, LimitType, Now, Unit, Version};
 use limits::{
-    CounterKey, CounterScope, Decision, Engine, Need, Path, PathLimit, PathSpec, Reservation, Verdict,
+    CounterKey, CounterScope, Decision, Engine, Fit, LimitState, Need, Path, PathLimit, PathSpec, Reading,
+    Reservation, Verdict,
 };
 
 const ROOT: GroupId = GroupId(1);
@@ -50,6 +52,11 @@ fn refusals_name_the_limit_that_binds_and_when_to_come_back() {
 #[test]
 fn shared_and_own_counters_are_what_the_path_says() {
     check(include_str!("cases/shapes.txt"));
+}
+
+#[test]
+fn explanations_say_what_would_happen_and_charge_nothing() {
+    check(include_str!("cases/explanations.txt"));
 }
 
 #[test]
@@ -97,6 +104,7 @@ impl World {
             ("ask", [path, "as", name, need @ ..]) => return self.ask(path, name, need),
             ("ask", [path, need @ ..]) => return self.ask(path, "unnamed", need),
             ("spend", [path, need @ ..]) => return self.spend(path, need),
+            ("explain", [limits @ .., "for", need]) => return self.explain(limits, need),
             ("read", [counter]) => return self.read(counter),
             ("touched", [counter]) => return self.touched(counter),
             ("sweep", []) => return self.engine.sweep(self.now).to_string(),
@@ -160,6 +168,29 @@ impl World {
         answer
     }
 
+    fn explain(&self, limits: &[&str], need: &str) -> String {
+        let limits = limits.iter().map(|limit| path_limit(limit)).collect();
+        let spec = PathSpec { root: ROOT, epoch: self.epoch, limits };
+        let Some(explained) = self.engine.explain(&spec, need_of(need), self.now) else {
+            return "stale".to_owned();
+        };
+        let mut answer = match explained.refusal {
+            None => format!("ok {}:", explained.tokens),
+            Some((limit, Verdict::NeverFits)) => {
+                format!("no {} never:", key_text(&spec.limits[limit].counter))
+            }
+            Some((limit, Verdict::Wait { hold_may_end: true, .. })) => {
+                format!("no {} hold:", key_text(&spec.limits[limit].counter))
+            }
+            Some((limit, Verdict::Wait { nanos, .. })) => {
+                format!("no {} {}:", key_text(&spec.limits[limit].counter), seconds(nanos))
+            }
+        };
+        let states: Vec<String> = explained.limits.iter().map(state_text).collect();
+        write!(answer, " {}", states.join(" | ")).unwrap();
+        answer
+    }
+
     fn read(&self, counter: &str) -> String {
         match self.engine.peek(ROOT, &counter_key(counter), Version(0), self.now) {
             None => "none".to_owned(),
@@ -174,6 +205,21 @@ impl World {
             _ => "no".to_owned(),
         }
     }
+}
+
+/// Used and pending, what is left or owed, when there is more and when all of it, and when the call fits.
+fn state_text(state: &LimitState) -> String {
+    let Reading { used, pending, .. } = state.reading;
+    let held = if pending > 0 { format!("{used}+{pending}") } else { used.to_string() };
+    let left =
+        if state.debt > 0 { format!("owes {}", state.debt) } else { format!("left {}", state.remaining) };
+    let time = |nanos: Option<u64>| nanos.map_or("-".to_owned(), seconds);
+    let fit = match state.fit {
+        Fit::Fits => "now".to_owned(),
+        Fit::Never => "never".to_owned(),
+        Fit::After(nanos) => seconds(nanos),
+    };
+    format!("{held} {left} more {} all {} fits {fit}", time(state.eases_in), time(state.restored_in))
 }
 
 fn end(held: &mut HashMap<String, Reservation>, name: &str) -> Reservation {

@@ -6,13 +6,12 @@
 use std::sync::Arc;
 
 use domain::{Entry, GroupId, Now, Outcome, RequestId, Slug, Usage, UsageSource};
-use limits::{Decision, Refusal, Reservation, Standings};
+use limits::{Decision, Estimate, Refusal, Reservation, Standings};
 use storage::Permit;
 use wire::Operation;
 
 use crate::authenticate::Caller;
 use crate::error::Error;
-use crate::estimate::Estimate;
 use crate::paths::Lane;
 use crate::route::Route;
 use crate::settings::CallLog;

@@ -13,7 +13,6 @@ mod admit;
 mod authenticate;
 mod body;
 mod error;
-mod estimate;
 mod forward;
 mod gather;
 mod intake;

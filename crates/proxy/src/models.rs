@@ -8,11 +8,12 @@ use serde_json::{Value, json};
 use crate::authenticate::Caller;
 use crate::body::Body;
 use crate::error::Error;
-use crate::route::{endpoint, shown};
+use crate::route::shown;
 
 /// Every model the caller can reach now.
 pub(crate) fn list(snapshot: &Snapshot, caller: &Caller) -> Response<Body> {
-    let reachable = caller.group.models.iter().filter_map(|model| endpoint(snapshot, caller, &model.slug));
+    let reachable =
+        caller.group.models.iter().filter_map(|model| snapshot.endpoint_of(&caller.group, &model.slug));
     let data: Vec<Value> = reachable.map(|endpoint| render(endpoint)).collect();
     answer(&json!({ "object": "list", "data": data }))
 }
@@ -21,7 +22,7 @@ pub(crate) fn list(snapshot: &Snapshot, caller: &Caller) -> Response<Body> {
 pub(crate) fn get(snapshot: &Snapshot, caller: &Caller, slug: &str) -> Result<Response<Body>, Error> {
     let slug = slug.replace("%2F", "/").replace("%2f", "/");
     let granted = caller.group.model(&slug);
-    match granted.and_then(|model| endpoint(snapshot, caller, &model.slug)) {
+    match granted.and_then(|model| snapshot.endpoint_of(&caller.group, &model.slug)) {
         Some(endpoint) => Ok(answer(&render(endpoint))),
         None => Err(Error::NoEndpoint { slug: shown(&slug) }),
     }

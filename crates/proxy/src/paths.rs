@@ -6,12 +6,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use domain::{
-    BindingLimit, Day, Enforcement, Group, GroupId, LimitType, Now, Slug, Snapshot, Unit, Version,
-    binding_limits,
-};
-use limits::{CounterKey, CounterScope, Engine, Path, PathLimit, PathSpec};
-use storage::{Store, UseScope};
+use domain::{Group, GroupId, Now, Slug, Snapshot, Version};
+use limits::{Engine, Path};
+use storage::Store;
 
 /// Groups whose paths one worker remembers; past this it forgets all and begins anew.
 const GROUPS_MAX: usize = 100_000;
@@ -59,41 +56,8 @@ pub(crate) fn compile(
     (group, slug): (&Arc<Group>, &Slug),
     now: Now,
 ) -> Lane {
-    let path_limit = |binding: BindingLimit| PathLimit {
-        counter: CounterKey {
-            owner: binding.owner,
-            slug: slug.clone(),
-            kind: binding.limit.kind,
-            unit: binding.limit.unit,
-        },
-        threshold: binding.limit.threshold,
-        source: binding.source,
-        scope: if binding.owner == group.id { CounterScope::Group } else { CounterScope::Ancestor },
-        since: binding.limit.since,
-        opening: opening(store, group.enforcement, &binding, slug, now.day()),
-    };
-    let epoch = snapshot.tree_epoch(group.root);
-    let spec = PathSpec {
-        root: group.root,
-        epoch,
-        limits: binding_limits(snapshot, group, slug.as_str()).into_iter().map(path_limit).collect(),
-    };
+    let spec = store.path_spec(snapshot, (group, slug), now.day());
+    let epoch = spec.epoch;
     let groups = snapshot.lineage(group).map(|group| group.id).collect();
     Lane { slug: slug.clone(), epoch, path: engine.bind(spec, now), groups }
-}
-
-/// What a DAY counter begins with if it has to be opened now: what its owner has used today, says the ledger.
-fn opening(store: &Store, mode: Enforcement, binding: &BindingLimit, slug: &Slug, day: Day) -> u64 {
-    if binding.limit.unit != Unit::Day {
-        return 0;
-    }
-    let scope = match mode {
-        Enforcement::Independent => UseScope::Own,
-        Enforcement::Cascading => UseScope::Subtree,
-    };
-    let used = store.used_today(binding.owner, scope, slug, day);
-    match binding.limit.kind {
-        LimitType::Request => used.requests,
-        LimitType::Token => used.tokens,
-    }
 }

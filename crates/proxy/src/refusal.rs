@@ -31,11 +31,7 @@ impl Refused {
     }
 
     pub(crate) fn face(&self) -> Face {
-        let code = match (self.verdict, self.limit.counter.unit) {
-            (Verdict::NeverFits, _) => "request_exceeds_limit",
-            (Verdict::Wait { .. }, Unit::Second | Unit::Minute) => "rate_limit_exceeded",
-            (Verdict::Wait { .. }, Unit::Day) => "usage_limit_exceeded",
-        };
+        let code = self.verdict.code(self.limit.counter.unit);
         let message = self.sentence();
         Face { status: StatusCode::TOO_MANY_REQUESTS, kind: "rate_limit_error", code, param: None, message }
     }
@@ -53,12 +49,9 @@ impl Refused {
         LimitNote {
             kind: self.limit.counter.kind.name(),
             unit: unit.name(),
-            window: window(unit),
+            window: unit.window(),
             threshold: self.limit.threshold,
-            scope: match self.limit.scope {
-                CounterScope::Group => "group",
-                CounterScope::Ancestor => "ancestor",
-            },
+            scope: self.limit.scope.name(),
             source_group: Some(self.limit.source.to_string()),
             used: self.used,
             retry_after_s: self.retry_after_s(),
@@ -120,13 +113,5 @@ fn per(unit: Unit) -> &'static str {
         Unit::Second => "per second",
         Unit::Minute => "per minute",
         Unit::Day => "per day (UTC)",
-    }
-}
-
-fn window(unit: Unit) -> &'static str {
-    match unit {
-        Unit::Second => "1s",
-        Unit::Minute => "60s",
-        Unit::Day => "1d",
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::{Admission, Endpoint, Slug, Snapshot};
+use domain::{Admission, Slug, Snapshot};
 use wire::Operation;
 
 use crate::authenticate::Caller;
@@ -27,22 +27,13 @@ pub(crate) fn choose_route(
     (operation, model): (Operation, &str),
 ) -> Result<Route, Error> {
     let granted = caller.group.model(model).ok_or_else(|| Error::NotAllowed { slug: shown(model) })?;
-    let endpoint = endpoint(snapshot, caller, &granted.slug);
+    let endpoint = snapshot.endpoint_of(&caller.group, &granted.slug);
     let endpoint = endpoint.ok_or_else(|| Error::NoEndpoint { slug: shown(model) })?;
     let settings = &worker.shared.settings;
     let destination = worker.targets.resolve(endpoint, snapshot, &settings.upstream)?;
     destination.path_of(operation)?;
-    let admission = granted.admission.or(endpoint.admission).unwrap_or(settings.admission);
+    let admission = granted.admission(Some(endpoint), settings.admission);
     Ok(Route { operation, slug: granted.slug.clone(), destination, admission })
-}
-
-/// The endpoint of the caller's own workspace that serves a slug.
-pub(crate) fn endpoint<'a>(
-    snapshot: &'a Snapshot,
-    caller: &Caller,
-    slug: &Slug,
-) -> Option<&'a Arc<Endpoint>> {
-    snapshot.endpoint_by_slug(slug).filter(|endpoint| endpoint.workspace == caller.group.workspace)
 }
 
 /// A model name as it may stand in an error: a caller can send anything, of any length.

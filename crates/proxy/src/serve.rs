@@ -6,13 +6,13 @@ use bytes::Bytes;
 use domain::{Now, RequestId, Slug, Snapshot};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use hyper::body::{Body as _, Incoming};
+use limits::Estimate;
 use wire::{Call, Dialect, Operation};
 
 use crate::admit::{Admitted, Facts, Outlook, admit};
 use crate::authenticate::{Caller, authenticate};
 use crate::body::Body;
 use crate::error::Error;
-use crate::estimate::estimate;
 use crate::forward::{Outbound, forward};
 use crate::intake;
 use crate::models;
@@ -145,8 +145,7 @@ impl Worker {
             let View { snapshot, caller } = &view;
             let route = choose_route(self, snapshot, caller, (call.operation(), call.model()))?;
             trace.slug = Some(route.slug.clone());
-            let output_max = route.destination.endpoint.target.max_output_tokens;
-            let estimate = estimate(call, route.admission, output_max);
+            let estimate = estimate(call, &route);
             let lane = self.lane(&view, &route, look);
             let mut facts = Facts::new(trace.id, caller, &route, &lane, estimate);
             facts.metadata = call.metadata().map(Into::into);
@@ -196,6 +195,12 @@ impl Worker {
             None => tracing::info!(request_id, status, code, slug, key, ms, "call not served"),
         }
     }
+}
+
+/// What a call may use at most, as far as its body tells.
+fn estimate(call: &Call<'_>, route: &Route) -> Estimate {
+    let output_max = route.destination.endpoint.target.max_output_tokens;
+    Estimate::new(route.admission, call.prompt_tokens(), call.declared_output(), output_max)
 }
 
 /// Every path there is. What can cost something is an operation, and there is one way for all of them.

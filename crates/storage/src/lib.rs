@@ -11,6 +11,7 @@
 //! Begins at [`Store`]; what happens on disk begins at `committer`.
 
 mod committer;
+mod compile;
 mod embedded;
 mod error;
 mod last_used;

@@ -13,7 +13,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("tokens", &[]),
     ("wire", &["domain", "tokens"]),
-    ("limits", &["domain"]),
+    ("limits", &["domain", "tokens"]),
     ("storage", &["domain", "limits"]),
     ("proxy", &["domain", "tokens", "wire", "limits", "storage"]),
     ("admin", &["domain", "wire", "limits", "storage"]),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
-use domain::{BindingLimit, Enforcement, Group, LimitType, Now, Slug, Snapshot, Unit, binding_limits};
+use domain::{BindingLimit, Group, LimitType, Now, Slug, Snapshot, Unit, binding_limits};
 use limits::CounterKey;
 use serde::Serialize;
 use storage::UseScope;
@@ -109,15 +109,8 @@ async fn used(
     {
         return Ok(Some(reading.used));
     }
-    let scope = match group.enforcement {
-        Enforcement::Independent => UseScope::Own,
-        Enforcement::Cascading => UseScope::Subtree,
-    };
-    let today = admin.store.used_today(owner, scope, slug, now.day());
-    let today = match limit.kind {
-        LimitType::Token => today.tokens,
-        LimitType::Request => today.requests,
-    };
+    let scope = UseScope::of(group.enforcement);
+    let today = admin.store.used_today(owner, scope, slug, now.day()).of(limit.kind);
     // A zero may mean a quiet day, or a customer who never called.
     let known =
         today > 0 || admin.store.ever_used(owner, scope, slug).await.map_err(|_| Error::Unavailable)?;

@@ -32,6 +32,9 @@ fn routes(workspace: &str) -> Vec<(Method, &'static str, String, Least)> {
         (Method::PATCH, "/v1/gateway/groups/{id}", Manage),
         (Method::DELETE, "/v1/gateway/groups/{id}", Manage),
         (Method::GET, "/v1/gateway/groups/{id}/usage", View),
+        (Method::GET, "/v1/gateway/groups/{id}/limits", View),
+        // It changes nothing, so it is a way of reading.
+        (Method::POST, "/v1/gateway/explain", View),
         (Method::POST, "/v1/gateway/groups/{id}/api_keys", Manage),
         (Method::GET, "/v1/gateway/groups/{id}/api_keys", View),
         (Method::POST, "/v1/gateway/groups/{id}/api_keys/register", Manage),

@@ -6,10 +6,12 @@
 
 mod access;
 mod endpoints;
+mod explain;
 mod formats;
 mod groups;
 mod isolation;
 mod keys;
+mod limits;
 mod rate;
 mod register;
 mod secrets;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use domain::destination::BaseUrl;
-use http::{Method, Request, header};
+use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use proxy::{Dialer, Origin, Outgoing, Trust};
 use serde_json::Value;
@@ -15,6 +15,9 @@ use super::Usage;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest answer that is read.
 const ANSWER_MAX: usize = 256 * 1024 * 1024;
+/// How often, and for how many seconds at a time, a command waits because its key asks too often.
+const WAITS_MAX: usize = 10;
+const WAIT_MAX_S: u64 = 10;
 /// Items asked for at a time; the API's own maximum.
 const PAGE: usize = 1_000;
 
@@ -22,12 +25,19 @@ const PAGE: usize = 1_000;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Which gateway")]
 pub(super) struct Access {
-    /// Root of the gateway's management listener.
-    #[arg(long, global = true, env = "TOLLGATE_URL", default_value = "http://127.0.0.1:8080")]
-    url: String,
+    #[command(flatten)]
+    place: Place,
     /// A management key.
     #[arg(long, global = true, env = "TOLLGATE_MANAGEMENT_KEY", hide_env_values = true)]
     key: Option<String>,
+}
+
+/// Where the gateway is, and how its answers are shown.
+#[derive(Debug, clap::Args)]
+pub(super) struct Place {
+    /// Root of the gateway's management listener.
+    #[arg(long, global = true, env = "TOLLGATE_URL", default_value = "http://127.0.0.1:8080")]
+    url: String,
     /// The id of the workspace to act on; an operator's key acts on its own without it.
     #[arg(long, global = true, env = "TOLLGATE_WORKSPACE")]
     workspace: Option<String>,
@@ -38,14 +48,20 @@ pub(super) struct Access {
 
 impl Access {
     pub(super) fn client(&self) -> anyhow::Result<Client> {
+        let missing = || Usage("a management key is needed: --key, or TOLLGATE_MANAGEMENT_KEY".into());
+        self.place.client(self.key.as_deref().ok_or_else(missing)?)
+    }
+}
+
+impl Place {
+    /// A connection for whoever has this management key.
+    pub(super) fn client(&self, key: &str) -> anyhow::Result<Client> {
         let url: BaseUrl = self
             .url
             .parse()
             .map_err(|why| Usage(format!("--url: `{}` cannot be called: {why}", self.url)))?;
-        let missing = || Usage("a management key is needed: --key, or TOLLGATE_MANAGEMENT_KEY".into());
-        let key = self.key.clone().ok_or_else(missing)?;
         let form = if self.json { Form::Json } else { Form::Table };
-        Ok(Client { workspace: self.workspace.clone(), ..Client::new(url, &key, form)? })
+        Ok(Client { workspace: self.workspace.clone(), ..Client::new(url, key, form)? })
     }
 }
 
@@ -118,23 +134,42 @@ impl Client {
             .context("the key, the workspace or the URL has characters that no request can carry")
     }
 
+    /// One exchange, once more a while later where the gateway says that this key asks too often.
     async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
-        let url = &self.url;
-        let origin = Origin { tls: url.tls, host: url.host.clone(), port: url.port, trust: Trust::Operator };
-        let connected = proxy::dial(&self.dialer, &origin).await;
-        let mut connection = connected.with_context(|| format!("no gateway at {}", url.authority()))?;
-        let request = self.request(method, path, body)?;
-        let answer = connection.send_request(request).await.context("the gateway did not answer")?;
-        let status = answer.status();
-        let bytes = Limited::new(answer.into_body(), ANSWER_MAX).collect().await;
-        let bytes = bytes.map_err(|error| anyhow::anyhow!("the answer broke off: {error}"))?.to_bytes();
-        let value: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        if !status.is_success() {
+        let mut waits = 0;
+        loop {
+            let (status, value) = self.exchange(&method, path, body).await?;
+            if status.is_success() {
+                return Ok(value);
+            }
+            if status == StatusCode::TOO_MANY_REQUESTS && waits < WAITS_MAX {
+                waits += 1;
+                let seconds = value["retry_after"].as_u64().unwrap_or(1).min(WAIT_MAX_S);
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
+                continue;
+            }
             let message = [&value["message"], &value["error"]["message"], &value["error"]];
             let message = message.into_iter().find_map(Value::as_str);
             bail!("{} ({})", message.unwrap_or("the gateway refused"), status.as_u16());
         }
-        Ok(value)
+    }
+
+    async fn exchange(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<(StatusCode, Value)> {
+        let url = &self.url;
+        let origin = Origin { tls: url.tls, host: url.host.clone(), port: url.port, trust: Trust::Operator };
+        let connected = proxy::dial(&self.dialer, &origin).await;
+        let mut connection = connected.with_context(|| format!("no gateway at {}", url.authority()))?;
+        let request = self.request(method.clone(), path, body)?;
+        let answer = connection.send_request(request).await.context("the gateway did not answer")?;
+        let status = answer.status();
+        let bytes = Limited::new(answer.into_body(), ANSWER_MAX).collect().await;
+        let bytes = bytes.map_err(|error| anyhow::anyhow!("the answer broke off: {error}"))?.to_bytes();
+        Ok((status, serde_json::from_slice(&bytes).unwrap_or(Value::Null)))
     }
 }
 

@@ -8,12 +8,12 @@ use serde_json::{Map, Value, json};
 
 use super::Usage;
 use super::client::{Client, Form, escaped};
-use super::output::{say, say_json, say_table, text};
+use super::output::{live, say, say_json, say_table, text, window};
 use super::tree;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum GroupsCommand {
-    /// Draw the tree, or the part below one group.
+    /// Draw the tree, or the part below one group, with what is used of each limit now.
     Tree {
         /// A group's id.
         id: Option<String>,
@@ -36,6 +36,11 @@ pub(super) enum GroupsCommand {
     },
     /// What a group has used today of its DAY limits.
     Usage {
+        /// The group's id.
+        id: String,
+    },
+    /// Every limit that binds a group, and how it stands now.
+    Limits {
         /// The group's id.
         id: String,
     },
@@ -96,10 +101,11 @@ pub(super) async fn run(client: &Client, command: GroupsCommand) -> anyhow::Resu
             show(client, &deleted)
         }
         GroupsCommand::Usage { id } => usage(client, &id).await,
+        GroupsCommand::Limits { id } => limits(client, &id).await,
     }
 }
 
-fn path(id: &str) -> String {
+pub(super) fn path(id: &str) -> String {
     format!("/v1/gateway/groups/{}", escaped(id))
 }
 
@@ -142,7 +148,7 @@ async fn usage(client: &Client, id: &str) -> anyhow::Result<()> {
         for entry in entries.as_array().into_iter().flatten() {
             rows.push(vec![
                 slug.clone(),
-                format!("{}/{}", text(&entry["type"]), text(&entry["unit"])),
+                window(entry),
                 text(&entry["current_usage"]),
                 text(&entry["threshold"]),
                 text(&entry["reset_at"]),
@@ -150,6 +156,27 @@ async fn usage(client: &Client, id: &str) -> anyhow::Result<()> {
         }
     }
     say_table(&["MODEL", "LIMIT", "USED", "OF", "RESETS"], &rows)
+}
+
+async fn limits(client: &Client, id: &str) -> anyhow::Result<()> {
+    let standing = client.get(&format!("{}/limits", path(id))).await?;
+    if client.form == Form::Json {
+        return say_json(&standing);
+    }
+    let row = |limit: &Value| {
+        vec![
+            text(&limit["slug"]),
+            window(limit),
+            text(&limit["scope"]),
+            text(&limit["source_group"]),
+            live(limit),
+            text(&limit["remaining"]),
+            text(&limit["next_capacity_at"]),
+            text(&limit["resets_at"]),
+        ]
+    };
+    let rows: Vec<_> = standing["limits"].as_array().into_iter().flatten().map(row).collect();
+    say_table(&["MODEL", "LIMIT", "SCOPE", "SET BY", "USED", "LEFT", "MORE AT", "ALL BACK AT"], &rows)
 }
 
 fn create_body(args: CreateArgs) -> anyhow::Result<Value> {

@@ -44,12 +44,21 @@ pub(super) fn text(value: &Value) -> String {
     }
 }
 
+/// What is used of a limit as it stands, and its threshold: `3/100`, with what calls in flight hold `3+40/100`.
+pub(super) fn live(row: &Value) -> String {
+    let pending = if row["pending"] == 0 { String::new() } else { format!("+{}", text(&row["pending"])) };
+    format!("{}{pending}/{}", text(&row["used"]), text(&row["threshold"]))
+}
+
+/// Type and unit of a limit: `TOKEN/DAY`.
+pub(super) fn window(limit: &Value) -> String {
+    format!("{}/{}", text(&limit["type"]), text(&limit["unit"]))
+}
+
 /// The limits of one model entry, as people read them: `REQUEST/MINUTE 100, TOKEN/DAY 10000000`.
 pub(super) fn limits_of(model: &Value) -> String {
     let list = |name: &str| model.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
-    let shown = |limit: &Value| {
-        format!("{}/{} {}", text(&limit["type"]), text(&limit["unit"]), text(&limit["threshold"]))
-    };
+    let shown = |limit: &Value| format!("{} {}", window(limit), text(&limit["threshold"]));
     let all: Vec<String> = list("rate_limits").iter().chain(&list("usage_limits")).map(shown).collect();
     if all.is_empty() { "no limit of its own".to_owned() } else { all.join(", ") }
 }

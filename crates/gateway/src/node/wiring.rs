@@ -67,6 +67,7 @@ pub(super) fn patience(config: &Config) -> Patience {
 pub(super) fn admin_settings(config: &Config) -> admin::Settings {
     let management = &config.management;
     admin::Settings {
+        admission: config.limits.admission,
         hierarchy: if management.hierarchy_optional { Hierarchy::Optional } else { Hierarchy::Required },
         threshold_min: if management.accept_zero_threshold { 0 } else { 1 },
         body_max: management.max_body_mb.saturating_mul(MIB),

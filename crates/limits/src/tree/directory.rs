@@ -43,6 +43,13 @@ pub(crate) enum Work {
     Reshape { at: u32, fresh: Counter },
 }
 
+impl Named {
+    /// Whether this is the limit's counter. One of a day is not if the limit came back after a gap.
+    fn serves(&self, limit: &PathLimit) -> bool {
+        limit.counter.unit != Unit::Day || limit.since <= self.seen
+    }
+}
+
 impl Default for Directory {
     fn default() -> Self {
         Self { named: HashMap::new(), retired: Vec::new(), free: Vec::new(), len: 0 }
@@ -72,20 +79,26 @@ impl Directory {
             }
             Entry::Occupied(mut entry) => {
                 let known = entry.get_mut();
-                let stood = limit.since <= known.seen;
+                let serves = known.serves(limit);
                 known.seen = known.seen.max(epoch);
                 match (limit.counter.unit, limit.counter.kind) {
-                    (Unit::Day, _) if stood => Work::Keep { at: known.at },
-                    (Unit::Day, _) => {
+                    _ if !serves => {
                         let old = std::mem::replace(&mut known.at, vacant());
                         retired.push(old);
                         Work::Open { at: known.at, fresh: fresh(), retires: Some(old) }
                     }
-                    (_, LimitType::Request) => Work::Reshape { at: known.at, fresh: fresh() },
-                    (_, LimitType::Token) => Work::Keep { at: known.at },
+                    (Unit::Second | Unit::Minute, LimitType::Request) => {
+                        Work::Reshape { at: known.at, fresh: fresh() }
+                    }
+                    (Unit::Day, _) | (_, LimitType::Token) => Work::Keep { at: known.at },
                 }
             }
         }
+    }
+
+    /// The counter that binding this limit would keep; none if it would open one.
+    pub(crate) fn kept(&self, limit: &PathLimit) -> Option<u32> {
+        self.named.get(&limit.counter).filter(|named| named.serves(limit)).map(|named| named.at)
     }
 
     /// The counter of a limit that has stood since `since`; one from before a gap is not its counter.

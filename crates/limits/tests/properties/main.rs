@@ -9,11 +9,11 @@ mod oracle;
 mod trace;
 
 use domain::{LimitType, Now, THRESHOLD_MAX, Unit};
-use limits::{CounterKey, Need, Standing, Verdict};
+use limits::{CounterKey, Fit, LimitState, Need, Standing, Verdict};
 use proptest::prelude::*;
 
 use crate::follower::Follower;
-use crate::trace::{Declared, Outcome, Step, World, amount, demand, limits, need, steps};
+use crate::trace::{Declared, Outcome, PATHS, Step, World, amount, demand, limits, need, steps};
 
 proptest! {
     /// 1 strict cap, 8 overage in full, 9 refunds only where charged, 17 one day per charge, 18 a reset keeps pending:
@@ -187,6 +187,92 @@ proptest! {
         }
     }
 
+    /// An explanation is the verdict of the same call at that moment: admitted with as many tokens, or refused by the
+    /// same limit with the same wait; and it shows the very numbers that the call's own limits have then.
+    #[test]
+    fn an_explanation_agrees_with_the_call_that_comes_after_it(limits in limits(), steps in steps()) {
+        let mut world = World::new(&limits);
+        for step in &steps {
+            let Step::Ask { path, need, .. } = step else {
+                world.step(step);
+                continue;
+            };
+            let explained = world.explain(*path, *need);
+            let on_path = world.on_path(*path);
+            prop_assert_eq!(explained.limits.len(), on_path.len());
+            prop_assert_eq!(explained.at, world.now);
+            for (limit, state) in on_path.iter().zip(&explained.limits) {
+                check_state(&world, limit, state)?;
+            }
+            match world.step(step) {
+                Outcome::Admitted { tokens, standings } => {
+                    prop_assert_eq!((explained.tokens, explained.refusal), (tokens, None));
+                    prop_assert!(explained.limits.iter().all(|state| state.fit == Fit::Fits));
+                    for standing in standings {
+                        let amount = amount(&on_path[standing.limit].key, tokens);
+                        let before = explained.limits[standing.limit].remaining;
+                        prop_assert_eq!(before, standing.remaining + amount);
+                    }
+                }
+                Outcome::Refused { limit, verdict, standings } => {
+                    prop_assert_eq!(explained.refusal, Some((limit, verdict)));
+                    let said = match verdict {
+                        Verdict::NeverFits => Fit::Never,
+                        Verdict::Wait { nanos, .. } => Fit::After(nanos),
+                    };
+                    prop_assert_eq!(explained.limits[limit].fit, said);
+                    for standing in standings {
+                        let state = explained.limits[standing.limit];
+                        prop_assert_eq!(state.remaining, standing.remaining);
+                    }
+                }
+                Outcome::Nothing => return Err(TestCaseError::fail("an ask has an outcome")),
+            }
+        }
+    }
+
+    /// Explanations change nothing: a world in which everybody asks about every path all the time holds the same in the
+    /// same counters, none more open than in its twin where nobody asks, and every call has the same outcome.
+    #[test]
+    fn explanations_leave_every_counter_as_it_is(limits in limits(), steps in steps(), need in need()) {
+        let mut asked = World::new(&limits);
+        let mut quiet = World::new(&limits);
+        for step in &steps {
+            for path in 0..PATHS.len() {
+                let _explained = asked.explain(path, need);
+            }
+            prop_assert_eq!(asked.step(step), quiet.step(step));
+            prop_assert_eq!(asked.peek_all(), quiet.peek_all());
+        }
+    }
+
+    /// What an explanation foretells of a counter comes about in a world that stands still: then more is left, and a
+    /// millisecond earlier it is not; and in the end all of it is back.
+    #[test]
+    fn a_limit_eases_and_is_restored_when_the_explanation_says_so(limits in limits(), steps in steps()) {
+        let state = |world: &World, path, nth: usize| world.explain(path, Need::Observed).limits[nth];
+        let later = |path, nth, wait| {
+            let mut world = World::after(&limits, &steps);
+            world.wait(wait);
+            state(&world, path, nth)
+        };
+        let world = World::after(&limits, &steps);
+        for path in 0..PATHS.len() {
+            for nth in 0..world.on_path(path).len() {
+                let now = state(&world, path, nth);
+                if let Some(wait) = now.eases_in {
+                    let held_down = now.reading.pending >= world.on_path(path)[nth].threshold;
+                    prop_assert!(later(path, nth, wait).remaining > now.remaining || held_down);
+                    prop_assert_eq!(later(path, nth, wait.saturating_sub(1_000_000)).remaining, now.remaining);
+                }
+                if let Some(wait) = now.restored_in {
+                    prop_assert_eq!(later(path, nth, wait).reading.used, 0);
+                    prop_assert!(later(path, nth, wait.saturating_sub(1_000_000)).reading.used > 0);
+                }
+            }
+        }
+    }
+
     /// 24 the same trace has the same outcomes, and 25: late readings of the clock are part of it.
     #[test]
     fn the_same_trace_has_the_same_outcomes(limits in limits(), steps in steps()) {
@@ -230,6 +316,18 @@ fn check_standings(world: &World, path: &[Declared], standings: &[Standing]) -> 
         prop_assert_eq!(standing.remaining, limit.threshold.saturating_sub(reading.used + reading.pending));
         prop_assert_eq!(standing.reset_nanos == 0, reading.used + reading.pending == 0);
     }
+    Ok(())
+}
+
+/// An explanation shows what the counter holds, and what follows from that.
+fn check_state(world: &World, limit: &Declared, state: &LimitState) -> Result<(), TestCaseError> {
+    let reading = world.read(&limit.key);
+    let level = reading.used + reading.pending;
+    prop_assert_eq!((state.reading.used, state.reading.pending), (reading.used, reading.pending));
+    prop_assert_eq!(state.remaining, limit.threshold.saturating_sub(level));
+    prop_assert_eq!(state.debt, level.saturating_sub(limit.threshold));
+    prop_assert_eq!(state.restored_in.is_some(), reading.used > 0);
+    prop_assert!(state.eases_in <= state.restored_in);
     Ok(())
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use domain::{Day, GroupId, LimitType, Now, Unit, Version};
 use limits::{
-    CounterKey, CounterScope, Decision, Engine, Need, Path, PathLimit, PathSpec, Reading, Reservation,
-    Standing, Verdict,
+    CounterKey, CounterScope, Decision, Engine, Explanation, Need, Path, PathLimit, PathSpec, Reading,
+    Reservation, Standing, Verdict,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -157,6 +157,15 @@ impl World {
     }
 
     fn bind(&self, path: usize) -> Arc<Path> {
+        self.engine.bind(self.spec(path), self.now)
+    }
+
+    /// What the same call by a caller whose clock is right would meet.
+    pub(crate) fn explain(&self, path: usize, need: Need) -> Explanation {
+        self.engine.explain(&self.spec(path), need, self.now).expect("the limits are the latest")
+    }
+
+    fn spec(&self, path: usize) -> PathSpec {
         let limits = self.on_path(path).into_iter().map(|declared| PathLimit {
             threshold: declared.threshold,
             source: declared.key.owner,
@@ -169,8 +178,7 @@ impl World {
             opening: 0,
             counter: declared.key,
         });
-        let spec = PathSpec { root: ROOT, epoch: Version(self.epoch), limits: limits.collect() };
-        self.engine.bind(spec, self.now)
+        PathSpec { root: ROOT, epoch: Version(self.epoch), limits: limits.collect() }
     }
 
     /// The limits of a path, in its order.
@@ -183,6 +191,12 @@ impl World {
     pub(crate) fn read(&self, key: &CounterKey) -> Reading {
         let nothing = Reading { used: 0, pending: 0, touched: false };
         self.engine.peek(ROOT, key, Version(0), self.now).unwrap_or(nothing)
+    }
+
+    /// What every open counter holds.
+    pub(crate) fn peek_all(&self) -> Vec<Option<Reading>> {
+        let peek = |limit: &Declared| self.engine.peek(ROOT, &limit.key, Version(0), self.now);
+        self.limits.iter().map(peek).collect()
     }
 
     /// What every counter holds.

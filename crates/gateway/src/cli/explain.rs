@@ -1,0 +1,145 @@
+//! `tollgate explain`: what would become of a call. A sentence first, then every limit that the call has to fit.
+
+use serde_json::{Value, json};
+
+use super::Usage;
+use super::client::{Form, Place};
+use super::output::{live, say, say_json, say_table, text, window};
+
+/// Every management key of ours begins so.
+const MANAGEMENT_MARK: &str = "mgmt_";
+
+/// Characters of a key that are its prefix, whether it was minted or registered.
+const PREFIX_LEN: usize = 16;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ExplainArgs {
+    #[command(flatten)]
+    place: Place,
+    /// A management key (here `--key` is the customer's).
+    #[arg(long, env = "TOLLGATE_MANAGEMENT_KEY", hide_env_values = true)]
+    management_key: Option<String>,
+    /// Prefix of the customer's key that would call.
+    #[arg(long, value_name = "PREFIX", required_unless_present = "group", conflicts_with = "group")]
+    key: Option<String>,
+    /// Id of the group that would call.
+    #[arg(long, value_name = "ID")]
+    group: Option<String>,
+    /// The model that would be called.
+    #[arg(long, value_name = "SLUG")]
+    model: String,
+    /// Tokens of its prompt.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    prompt_tokens: u64,
+    /// The bound that it declares for its output.
+    #[arg(long, value_name = "N")]
+    max_tokens: Option<u64>,
+}
+
+pub(super) async fn run(args: ExplainArgs) -> anyhow::Result<()> {
+    let missing = "a management key is needed: --management-key, or TOLLGATE_MANAGEMENT_KEY";
+    let key = args.management_key.as_deref().ok_or_else(|| Usage(missing.into()))?;
+    let client = args.place.client(key)?;
+    let answer = client.post("/v1/gateway/explain", &args.question()?).await?;
+    match client.form {
+        Form::Json => say_json(&answer),
+        Form::Table => show(&args.model, &answer),
+    }
+}
+
+impl ExplainArgs {
+    fn question(&self) -> anyhow::Result<Value> {
+        if self.key.as_ref().is_some_and(|key| key.starts_with(MANAGEMENT_MARK)) {
+            let swapped =
+                "--key is the prefix of the customer's key; a management key goes into --management-key";
+            return Err(Usage(swapped.into()).into());
+        }
+        // A whole key does as well as its prefix; its secret goes nowhere.
+        let prefix = self.key.as_deref().map(|key| key.chars().take(PREFIX_LEN).collect::<String>());
+        Ok(json!({
+            "api_key_prefix": prefix,
+            "group_id": self.group,
+            "model": self.model,
+            "prompt_tokens": self.prompt_tokens,
+            "max_tokens": self.max_tokens,
+        }))
+    }
+}
+
+fn show(model: &str, answer: &Value) -> anyhow::Result<()> {
+    say(&sentence(model, answer))?;
+    let limits = answer["limits"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if !limits.is_empty() {
+        let row = |(nth, limit): (usize, &Value)| {
+            let verdict = match (&limit["fits"], answer["binding"] == nth) {
+                (Value::Bool(true), _) => "fits",
+                (_, true) => "refuses, binds",
+                (_, false) => "refuses",
+            };
+            vec![
+                window(limit),
+                text(&limit["scope"]),
+                text(&limit["source_group"]),
+                live(limit),
+                text(&limit["remaining"]),
+                verdict.to_owned(),
+                text(&limit["passes_at"]),
+            ]
+        };
+        let rows: Vec<_> = limits.iter().enumerate().map(row).collect();
+        say_table(&["LIMIT", "SCOPE", "SET BY", "USED", "LEFT", "THE CALL", "PASSES AT"], &rows)?;
+    }
+    let warnings = answer["warnings"].as_array().into_iter().flatten();
+    warnings.map(|warning| format!("warning: {}", text(warning))).try_for_each(|line| say(&line))
+}
+
+/// What would happen, and until when.
+fn sentence(model: &str, answer: &Value) -> String {
+    let (mode, tokens) = (text(&answer["mode"]), text(&answer["hold"]["tokens"]));
+    if answer["admitted"] == true {
+        return format!("would be admitted now, holding 1 request and {tokens} tokens (mode {mode})");
+    }
+    let refused = format!("would be refused now: {} {}", text(&answer["status"]), text(&answer["code"]));
+    let binding = answer["binding"].as_u64().and_then(|nth| usize::try_from(nth).ok());
+    match (binding.map(|nth| &answer["limits"][nth]), &answer["passes_at"]) {
+        (Some(limit), Value::Null) => {
+            let ceiling = format!("{} {}", window(limit), text(&limit["threshold"]));
+            format!("{refused}, since {tokens} tokens never fit {ceiling}; it passes when it asks for less")
+        }
+        (Some(limit), time) => {
+            format!("{refused}, by {} {}; passes at {}", window(limit), live(limit), text(time))
+        }
+        (None, _) if answer["status"] == 403 => format!("{refused}: its group does not list {model}"),
+        (None, _) => format!("{refused}: no endpoint of its workspace serves {model}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sentence_says_what_and_until_when() {
+        let limit = json!({"type": "TOKEN", "unit": "DAY", "threshold": 100, "used": 90, "pending": 5});
+        let refused = |code: &str, passes_at: Value| {
+            json!({
+                "admitted": false, "status": 429, "code": code, "mode": "estimate", "hold": {"tokens": 12},
+                "limits": [limit], "binding": 0, "passes_at": passes_at,
+            })
+        };
+        assert_eq!(
+            sentence("acme/chat", &refused("usage_limit_exceeded", "2026-05-14T00:00:00.000Z".into())),
+            "would be refused now: 429 usage_limit_exceeded, by TOKEN/DAY 90+5/100; passes at 2026-05-14T00:00:00.000Z"
+        );
+        assert_eq!(
+            sentence("acme/chat", &refused("request_exceeds_limit", Value::Null)),
+            "would be refused now: 429 request_exceeds_limit, since 12 tokens never fit TOKEN/DAY 100; \
+             it passes when it asks for less"
+        );
+        for (status, end) in [(403, "its group does not list acme/chat"), (404, "serves acme/chat")] {
+            let answer =
+                json!({"admitted": false, "status": status, "code": "x", "binding": null, "passes_at": null});
+            assert!(sentence("acme/chat", &answer).ends_with(end));
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! From the configuration and today's use to the limits of a call, ready to be bound to their counters.
+//!
+//! Who admits a call and who only asks what would become of it compile the same limits here.
+
+use std::sync::Arc;
+
+use domain::{BindingLimit, Day, Enforcement, Group, LimitType, Slug, Snapshot, Unit, binding_limits};
+use limits::{CounterKey, CounterScope, PathLimit, PathSpec};
+
+use crate::store::Store;
+use crate::today::{Use, UseScope};
+
+impl Store {
+    /// Every limit that a call by `group` for `slug` must fit, the group's own first. A DAY limit whose counter has to
+    /// be opened on `day` begins with what the ledger says.
+    #[must_use]
+    pub fn path_spec(&self, snapshot: &Snapshot, (group, slug): (&Arc<Group>, &Slug), day: Day) -> PathSpec {
+        let path_limit = |binding: BindingLimit| PathLimit {
+            counter: CounterKey {
+                owner: binding.owner,
+                slug: slug.clone(),
+                kind: binding.limit.kind,
+                unit: binding.limit.unit,
+            },
+            threshold: binding.limit.threshold,
+            source: binding.source,
+            scope: if binding.owner == group.id { CounterScope::Group } else { CounterScope::Ancestor },
+            since: binding.limit.since,
+            opening: self.opening(group.enforcement, &binding, slug, day),
+        };
+        let binding = binding_limits(snapshot, group, slug.as_str());
+        PathSpec {
+            root: group.root,
+            epoch: snapshot.tree_epoch(group.root),
+            limits: binding.into_iter().map(path_limit).collect(),
+        }
+    }
+
+    /// What a DAY counter begins with if it has to be opened: what its owner has used today.
+    fn opening(&self, mode: Enforcement, binding: &BindingLimit, slug: &Slug, day: Day) -> u64 {
+        match binding.limit.unit {
+            Unit::Second | Unit::Minute => 0,
+            Unit::Day => self.used_today(binding.owner, UseScope::of(mode), slug, day).of(binding.limit.kind),
+        }
+    }
+}
+
+impl UseScope {
+    /// Whose use counts against the limits of a group in a tree of this mode.
+    #[must_use]
+    pub fn of(mode: Enforcement) -> Self {
+        match mode {
+            Enforcement::Independent => Self::Own,
+            Enforcement::Cascading => Self::Subtree,
+        }
+    }
+}
+
+impl Use {
+    /// The part that limits of this type count.
+    #[must_use]
+    pub fn of(self, kind: LimitType) -> u64 {
+        match kind {
+            LimitType::Request => self.requests,
+            LimitType::Token => self.tokens,
+        }
+    }
+}
