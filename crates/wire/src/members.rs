@@ -17,6 +17,8 @@ pub(crate) struct Members<'a, const N: usize> {
     pub(crate) values: [Option<&'a RawValue>; N],
     /// The first name that came twice.
     pub(crate) repeated: Option<&'static str>,
+    /// The first name that came in other letters: `Model`. Some servers take that for the name, some do not.
+    pub(crate) in_other_letters: Option<&'static str>,
     /// The object has no members at all.
     pub(crate) empty: bool,
 }
@@ -65,12 +67,16 @@ impl<'a, const N: usize> Visitor<'a> for Object<N> {
     }
 
     fn visit_map<A: MapAccess<'a>>(self, mut object: A) -> Result<Self::Value, A::Error> {
-        let mut members = Members { values: [None; N], repeated: None, empty: true };
-        while let Some(name) = object.next_key_seed(Name(&self.0))? {
+        let mut members = Members { values: [None; N], repeated: None, in_other_letters: None, empty: true };
+        while let Some(key) = object.next_key_seed(Name(&self.0))? {
             members.empty = false;
-            match name {
-                None => drop(object.next_value::<IgnoredAny>()?),
-                Some(index) => {
+            match key {
+                Key::Other => object.next_value::<IgnoredAny>().map(drop)?,
+                Key::InOtherLetters(index) => {
+                    members.in_other_letters.get_or_insert(self.0[index]);
+                    object.next_value::<IgnoredAny>().map(drop)?;
+                }
+                Key::Named(index) => {
                     let value = object.next_value::<&RawValue>()?;
                     if members.values[index].replace(value).is_some() {
                         members.repeated.get_or_insert(self.0[index]);
@@ -99,11 +105,20 @@ impl<'a, F: FnMut(&'a RawValue)> Visitor<'a> for List<F> {
     }
 }
 
+/// What a key is to the names.
+enum Key {
+    /// This one of them.
+    Named(usize),
+    /// This one, but for its letters being large or small.
+    InOtherLetters(usize),
+    Other,
+}
+
 /// Which of the names a key is.
 struct Name<'n, const N: usize>(&'n [&'static str; N]);
 
 impl<'a, const N: usize> DeserializeSeed<'a> for Name<'_, N> {
-    type Value = Option<usize>;
+    type Value = Key;
 
     fn deserialize<D: Deserializer<'a>>(self, key: D) -> Result<Self::Value, D::Error> {
         key.deserialize_str(self)
@@ -111,14 +126,32 @@ impl<'a, const N: usize> DeserializeSeed<'a> for Name<'_, N> {
 }
 
 impl<const N: usize> Visitor<'_> for Name<'_, N> {
-    type Value = Option<usize>;
+    type Value = Key;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a key")
     }
 
     fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
-        Ok(self.0.iter().position(|name| *name == key))
+        if let Some(index) = self.0.iter().position(|name| *name == key) {
+            return Ok(Key::Named(index));
+        }
+        // Nearly every key is in small letters, and then there is nothing to compare.
+        if key.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+            return Ok(Key::Other);
+        }
+        let same = self.0.iter().position(|name| key.chars().map(folded).eq(name.chars()));
+        Ok(same.map_or(Key::Other, Key::InOtherLetters))
+    }
+}
+
+/// The small letter that a reader who cares for no case takes a character for. Besides the plain ones, Go's JSON
+/// reader knows two that fold into ASCII: the long s and the sign of the Kelvin.
+fn folded(letter: char) -> char {
+    match letter {
+        'ſ' => 's',
+        '\u{212a}' => 'k',
+        other => other.to_ascii_lowercase(),
     }
 }
 
@@ -162,6 +195,23 @@ mod tests {
     fn a_repeated_name_is_told_even_if_spelled_with_escapes() {
         assert_eq!(members(r#"{"a":1,"\u0061":2}"#, ["a"]).unwrap().repeated, Some("a"));
         assert_eq!(members(r#"{"b":1,"b":2}"#, ["a"]).unwrap().repeated, None);
+    }
+
+    #[test]
+    fn a_name_in_other_letters_is_told_and_is_not_the_name() {
+        for key in ["Max_Token\u{17f}", "MAX_TOKENS", "max_to\u{212a}ens", "M\\u0061x_tokens"] {
+            let json = format!(r#"{{"{key}":1}}"#);
+            let found = members(&json, ["a", "max_tokens"]).unwrap();
+            assert_eq!(
+                (found.in_other_letters, found.values[1].is_some()),
+                (Some("max_tokens"), false),
+                "{key}"
+            );
+        }
+        for key in ["MaxTokens", "max_tokenß", "Max_token", "x"] {
+            let json = format!(r#"{{"{key}":1,"max_tokens":2}}"#);
+            assert_eq!(members(&json, ["a", "max_tokens"]).unwrap().in_other_letters, None, "{key}");
+        }
     }
 
     #[test]

@@ -60,6 +60,15 @@ impl Operation {
         Self::ALL.into_iter().find(|operation| operation.path() == path)
     }
 
+    /// Whether the model writes something, which is then charged. Embeddings and counts are no writing.
+    #[must_use]
+    pub fn writes(self) -> bool {
+        match self {
+            Self::ChatCompletions | Self::Completions | Self::Responses | Self::Messages => true,
+            Self::Embeddings | Self::CountTokens => false,
+        }
+    }
+
     /// Its dialect.
     #[must_use]
     pub fn dialect(self) -> Dialect {

@@ -21,8 +21,15 @@ use crate::splice::quoted;
 use crate::sse::{Splitter, Unit, data};
 use crate::usage::Counts;
 
-/// The longest event that is held until its end has come, in bytes.
+/// The longest event that is held until its end has come, in bytes: what a stream may take of memory, and as much
+/// again while the event goes on its way.
 pub const EVENT_LEN_MAX: usize = 4 * 1024 * 1024;
+
+/// The same for responses. Their events hold whole images, and the last one holds every image of the answer.
+pub const RESPONSE_EVENT_LEN_MAX: usize = 16 * 1024 * 1024;
+
+/// How much of the room for an event is kept for the next one. Few events are longer.
+const ROOM_KEPT_MAX: usize = 64 * 1024;
 
 /// Whether the caller gets the chunk that tells only usage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +40,7 @@ pub enum UsageChunk {
     Withhold,
 }
 
-/// The stream has an event longer than [`EVENT_LEN_MAX`]; there is no sense in reading on.
+/// The stream has an event longer than [`EVENT_LEN_MAX`] or [`RESPONSE_EVENT_LEN_MAX`]; there is no sense in reading on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventTooLong;
 
@@ -100,8 +107,10 @@ impl AnswerStream {
                 let mut event = std::mem::take(&mut self.pending);
                 let fate = self.judge(&event, unit);
                 out.put_copy(&event, &fate, &self.slug);
-                event.clear();
-                self.pending = event;
+                if event.capacity() <= ROOM_KEPT_MAX {
+                    event.clear();
+                    self.pending = event;
+                }
             }
         }
         self.check_len(piece.len() - start)?;
@@ -161,7 +170,15 @@ impl AnswerStream {
     }
 
     fn check_len(&self, more: usize) -> Result<(), EventTooLong> {
-        if self.pending.len() + more > EVENT_LEN_MAX { Err(EventTooLong) } else { Ok(()) }
+        let most = match self.operation {
+            Operation::Responses => RESPONSE_EVENT_LEN_MAX,
+            Operation::ChatCompletions
+            | Operation::Completions
+            | Operation::Embeddings
+            | Operation::Messages
+            | Operation::CountTokens => EVENT_LEN_MAX,
+        };
+        if self.pending.len() + more > most { Err(EventTooLong) } else { Ok(()) }
     }
 
     /// Decides what becomes of a unit, and takes in what it says.
@@ -235,7 +252,7 @@ impl fmt::Debug for AnswerStream {
 
 impl fmt::Display for EventTooLong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "an event of the stream is longer than {EVENT_LEN_MAX} bytes")
+        f.write_str("an event of the stream is longer than any that makes sense")
     }
 }
 

@@ -8,7 +8,7 @@
 use domain::{Usage, UsageSource};
 use serde_json::value::RawValue;
 
-use crate::members::members;
+use crate::members::{elements, members};
 
 /// No call uses more; a larger number is a mistake, and would charge a group for ever.
 const TOKENS_MAX: u64 = 1 << 40;
@@ -18,8 +18,8 @@ pub(crate) struct Names {
     input: &'static str,
     output: &'static str,
     details: &'static str,
-    /// Whether the output may be left out, where none is generated.
-    output_is_optional: bool,
+    /// Whether the model writes; if not, the output may be left out.
+    writes: bool,
 }
 
 impl Names {
@@ -28,26 +28,34 @@ impl Names {
         input: "prompt_tokens",
         output: "completion_tokens",
         details: "prompt_tokens_details",
-        output_is_optional: false,
+        writes: true,
     };
     /// Of embeddings.
-    pub(crate) const EMBEDDINGS: Self = Self { output_is_optional: true, ..Self::COMPLETIONS };
+    pub(crate) const EMBEDDINGS: Self = Self { writes: false, ..Self::COMPLETIONS };
     /// Of responses.
     pub(crate) const RESPONSES: Self = Self {
         input: "input_tokens",
         output: "output_tokens",
         details: "input_tokens_details",
-        output_is_optional: false,
+        writes: true,
     };
 }
 
 /// Usage as reported. Cached tokens may be left out, and are part of the prompt.
+///
+/// Some servers leave what the model thought out of the output and tell it in the total alone (xAI, Gemini): whatever
+/// the total has over the prompt is output.
 pub(crate) fn read_usage(json: &RawValue, names: &Names) -> Option<Usage> {
-    let [input, output, details] =
-        members(json.get(), [names.input, names.output, names.details]).ok()?.values;
+    let [input, output, total, details] =
+        members(json.get(), [names.input, names.output, "total_tokens", names.details]).ok()?.values;
     let input = Count::read(input).told()?;
     let output = Count::read(output);
-    let output = if names.output_is_optional { output.or_nought()? } else { output.told()? };
+    let output = if names.writes {
+        let total = Count::read(total).told().unwrap_or_default();
+        output.told()?.max(total.saturating_sub(input))
+    } else {
+        output.or_nought()?
+    };
     let cached = match details.and_then(|details| members(details.get(), ["cached_tokens"]).ok()) {
         Some(details) => Count::read(details.values[0]).or_nought()?,
         None => 0,
@@ -67,12 +75,40 @@ pub(crate) struct Counts {
 
 impl Counts {
     /// `None` if the value is no object.
+    ///
+    /// A call that samples more than once (compaction, server tools) lists each time in `iterations`, and leaves some
+    /// of them out of the counts beside it: what the list adds up to is used if it is more.
     pub(crate) fn read(json: &RawValue) -> Option<Self> {
+        let [iterations] = members(json.get(), ["iterations"]).ok()?.values;
+        let mut counts = Self::read_one(json)?;
+        let mut listed = Self::default();
+        let list = iterations.filter(|list| list.get().starts_with('['));
+        let each = |one| {
+            if let Some(one) = Self::read_one(one) {
+                listed = listed.join(&one, Count::plus);
+            }
+        };
+        if list.is_some_and(|list| elements(list, each).is_ok()) {
+            counts = counts.join(&listed, Count::larger);
+        }
+        Some(counts)
+    }
+
+    fn read_one(json: &RawValue) -> Option<Self> {
         const NAMES: [&str; 4] =
             ["input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens"];
         let [fresh, cache_written, cache_read, output] =
             members(json.get(), NAMES).ok()?.values.map(Count::read);
         Some(Self { fresh, cache_written, cache_read, output })
+    }
+
+    fn join(&self, other: &Self, joined: impl Fn(Count, Count) -> Count) -> Self {
+        Self {
+            fresh: joined(self.fresh, other.fresh),
+            cache_written: joined(self.cache_written, other.cache_written),
+            cache_read: joined(self.cache_read, other.cache_read),
+            output: joined(self.output, other.output),
+        }
     }
 
     /// Without the output: at the beginning of a stream it is a placeholder.
@@ -126,6 +162,25 @@ impl Count {
         match json.parse() {
             Ok(count @ ..=TOKENS_MAX) => Self::Told(count),
             _ => Self::Nonsense,
+        }
+    }
+
+    /// Both together. Too many to be believed are no count.
+    fn plus(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Told(one), Self::Told(other)) if one + other > TOKENS_MAX => Self::Nonsense,
+            (Self::Told(one), Self::Told(other)) => Self::Told(one + other),
+            (Self::Nonsense, _) | (_, Self::Nonsense) => Self::Nonsense,
+            (told, Self::Untold) | (Self::Untold, told) => told,
+        }
+    }
+
+    /// The larger of the two.
+    fn larger(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Told(one), Self::Told(other)) => Self::Told(one.max(other)),
+            (Self::Nonsense, _) | (_, Self::Nonsense) => Self::Nonsense,
+            (told, Self::Untold) | (Self::Untold, told) => told,
         }
     }
 

@@ -26,7 +26,7 @@ pub fn read_whole(operation: Operation, body: Bytes, slug: &str) -> WholeAnswer 
     let slug = quoted(slug);
     let answer = std::str::from_utf8(&body).ok().and_then(|json| read_whole_answer(operation, json, &slug));
     let Some(answer) = answer else {
-        let output_guess = if writes(operation) { tokens::text(body.len()) } else { 0 };
+        let output_guess = if operation.writes() { tokens::text(body.len()) } else { 0 };
         return WholeAnswer { output_guess, usage: None, body };
     };
     let usage = match answer.usage {
@@ -39,15 +39,6 @@ pub fn read_whole(operation: Operation, body: Bytes, slug: &str) -> WholeAnswer 
         Some(at) => splice(&body, vec![Edit { at, with: slug.into() }]),
     };
     WholeAnswer { body, usage, output_guess: tokens::text(answer.text_bytes) }
-}
-
-fn writes(operation: Operation) -> bool {
-    match operation {
-        Operation::ChatCompletions | Operation::Completions | Operation::Responses | Operation::Messages => {
-            true
-        }
-        Operation::Embeddings | Operation::CountTokens => false,
-    }
 }
 
 /// Shows nothing of the answer.

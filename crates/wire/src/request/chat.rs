@@ -2,14 +2,14 @@
 
 use serde_json::value::RawValue;
 
-use super::fields::{answers, declared, read_flag, read_members, read_metadata, read_model, whole_number};
+use super::fields::{answers, declared, largest_bound, read_flag, read_members, read_metadata, read_model};
 use super::stream_options::read_stream_options;
 use super::{Call, Malformed};
 use crate::operation::Operation;
 use crate::text::{Shape, Tally};
 
 /// Everything that is read.
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 17] = [
     "model",
     "stream",
     "stream_options",
@@ -23,6 +23,10 @@ const NAMES: [&str; 13] = [
     "tools",
     "functions",
     "response_format",
+    "documents",
+    "prediction",
+    "chat_template",
+    "chat_template_kwargs",
 ];
 
 pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
@@ -40,13 +44,18 @@ pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
         tools,
         functions,
         response_format,
+        documents,
+        prediction,
+        chat_template,
+        chat_template_kwargs,
     ] = read_members(json, NAMES)?;
     let model = read_model(json, model)?;
     let stream = read_flag("stream", stream)?;
     let usage = read_stream_options(json, stream_options)?;
-    let output = whole_number("max_tokens", max_tokens)?
-        .max(whole_number("max_completion_tokens", max_completion_tokens)?)
-        .max(whole_number("max_output_tokens", max_output_tokens)?);
+    let output = largest_bound(max_tokens, max_completion_tokens, max_output_tokens)?;
+    // From `documents` on, servers with templates of their own write them into the prompt.
+    let shown =
+        [tools, functions, response_format, prediction, documents, chat_template, chat_template_kwargs];
     Ok(Call {
         operation: Operation::ChatCompletions,
         json,
@@ -55,12 +64,12 @@ pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
         wants_usage: usage.asked,
         usage_edit: usage.edit,
         declared_output: declared(output, answers(n, best_of)?),
-        prompt_tokens: count_prompt(messages, [tools, functions, response_format]),
+        prompt_tokens: count_prompt(messages, shown),
         metadata: read_metadata(metadata),
     })
 }
 
-fn count_prompt(messages: Option<&RawValue>, shown: [Option<&RawValue>; 3]) -> u64 {
+fn count_prompt(messages: Option<&RawValue>, shown: [Option<&RawValue>; 7]) -> u64 {
     let mut tally = Tally { fixed: tokens::REPLY_PRIMING, ..Tally::default() };
     if let Some(messages) = messages {
         tally.add(messages, Shape::MESSAGES);

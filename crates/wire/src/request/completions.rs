@@ -5,7 +5,7 @@
 use memchr::{memchr_iter, memchr3};
 use serde_json::value::RawValue;
 
-use super::fields::{answers, declared, read_flag, read_members, read_metadata, read_model, whole_number};
+use super::fields::{answers, declared, largest_bound, read_flag, read_members, read_metadata, read_model};
 use super::stream_options::read_stream_options;
 use super::{Call, Malformed};
 use crate::members::elements;
@@ -15,12 +15,34 @@ use crate::text::{Listed, Shape, Tally};
 const TEXT: Shape = Shape::Content(Listed::Parts);
 
 /// Everything that is read of a request for completions.
-const NAMES: [&str; 9] =
-    ["model", "stream", "stream_options", "max_tokens", "n", "best_of", "metadata", "prompt", "suffix"];
+const NAMES: [&str; 11] = [
+    "model",
+    "stream",
+    "stream_options",
+    "max_tokens",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "n",
+    "best_of",
+    "metadata",
+    "prompt",
+    "suffix",
+];
 
 pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
-    let [model, stream, stream_options, max_tokens, n, best_of, metadata, prompt, suffix] =
-        read_members(json, NAMES)?;
+    let [
+        model,
+        stream,
+        stream_options,
+        max_tokens,
+        max_completion_tokens,
+        max_output_tokens,
+        n,
+        best_of,
+        metadata,
+        prompt,
+        suffix,
+    ] = read_members(json, NAMES)?;
     let model = read_model(json, model)?;
     let stream = read_flag("stream", stream)?;
     let usage = read_stream_options(json, stream_options)?;
@@ -28,6 +50,7 @@ pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
     if let Some(suffix) = suffix {
         prompts.tally.add(suffix, TEXT);
     }
+    let output = largest_bound(max_tokens, max_completion_tokens, max_output_tokens)?;
     let answers = answers(n, best_of)?.saturating_mul(prompts.count.max(1));
     Ok(Call {
         operation: Operation::Completions,
@@ -36,7 +59,7 @@ pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
         stream,
         wants_usage: usage.asked,
         usage_edit: usage.edit,
-        declared_output: declared(whole_number("max_tokens", max_tokens)?, answers),
+        declared_output: declared(output, answers),
         prompt_tokens: prompts.tally.tokens(),
         metadata: read_metadata(metadata),
     })

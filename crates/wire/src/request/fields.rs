@@ -23,16 +23,20 @@ pub(super) fn read_members<'a, const N: usize>(
     once(members(json, names), "")
 }
 
-/// The values of an object that repeats no name. `parent` is put before the name in the sentence.
+/// The values of an object that repeats no name, not in other letters either: servers written in Go take `Model` for
+/// `model`. `parent` is put before the name in the sentence.
 pub(super) fn once<'a, const N: usize>(
     object: Result<Members<'a, N>, serde_json::Error>,
     parent: &str,
 ) -> Result<[Option<&'a RawValue>; N], Malformed> {
     match object {
-        Ok(Members { values, repeated: None, .. }) => Ok(values),
         Ok(Members { repeated: Some(name), .. }) => {
             Err(invalid(&format!("repeats the key `{parent}{name}`"), "send it once"))
         }
+        Ok(Members { in_other_letters: Some(name), .. }) => {
+            Err(invalid(&format!("has the key `{parent}{name}` in other letters"), "send it as written here"))
+        }
+        Ok(Members { values, .. }) => Ok(values),
         // An error of type would quote the value; one of syntax tells only what was expected, and where.
         Err(error) if error.is_data() => Err(invalid("is not a JSON object", "send one object")),
         Err(error) => Err(invalid(&format!("is not valid JSON ({error})"), "send one JSON object")),
@@ -57,13 +61,25 @@ pub(super) fn read_flag(param: &'static str, value: Option<&RawValue>) -> Result
 }
 
 /// 0 where nothing is declared. A number too large for us is larger than any limit.
-pub(super) fn whole_number(param: &'static str, value: Option<&RawValue>) -> Result<u64, Malformed> {
+fn whole_number(param: &'static str, value: Option<&RawValue>) -> Result<u64, Malformed> {
     let Some(number) = value.map(RawValue::get).filter(|json| *json != "null") else { return Ok(0) };
     if !number.bytes().all(|byte| byte.is_ascii_digit()) {
         let message = format!("`{param}` is not a whole number; send 0 or more, or leave it out.");
         return Err(Malformed::InvalidRequest { param, message });
     }
     Ok(number.parse().unwrap_or(u64::MAX))
+}
+
+/// The largest bound on the output, in whatever spelling: one that the route's own dialect does not know may be known
+/// to the server all the same.
+pub(super) fn largest_bound(
+    max_tokens: Option<&RawValue>,
+    max_completion_tokens: Option<&RawValue>,
+    max_output_tokens: Option<&RawValue>,
+) -> Result<u64, Malformed> {
+    Ok(whole_number("max_tokens", max_tokens)?
+        .max(whole_number("max_completion_tokens", max_completion_tokens)?)
+        .max(whole_number("max_output_tokens", max_output_tokens)?))
 }
 
 /// How many answers to each prompt are generated.

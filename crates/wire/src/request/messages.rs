@@ -2,16 +2,18 @@
 
 use serde_json::value::RawValue;
 
-use super::fields::{declared, read_flag, read_members, read_metadata, read_model, whole_number};
+use super::fields::{declared, largest_bound, read_flag, read_members, read_metadata, read_model};
 use super::{Call, Malformed};
 use crate::operation::Operation;
 use crate::text::{Listed, Shape, Tally};
 
 /// Everything that is read of a request for a message.
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 11] = [
     "model",
     "stream",
     "max_tokens",
+    "max_completion_tokens",
+    "max_output_tokens",
     "metadata",
     "system",
     "messages",
@@ -21,10 +23,22 @@ const NAMES: [&str; 9] = [
 ];
 
 pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
-    let [model, stream, max_tokens, metadata, system, messages, tools, output_config, output_format] =
-        read_members(json, NAMES)?;
+    let [
+        model,
+        stream,
+        max_tokens,
+        max_completion_tokens,
+        max_output_tokens,
+        metadata,
+        system,
+        messages,
+        tools,
+        output_config,
+        output_format,
+    ] = read_members(json, NAMES)?;
     let model = read_model(json, model)?;
     let stream = read_flag("stream", stream)?;
+    let output = largest_bound(max_tokens, max_completion_tokens, max_output_tokens)?;
     Ok(Call {
         operation: Operation::Messages,
         json,
@@ -32,7 +46,7 @@ pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
         stream,
         wants_usage: false,
         usage_edit: None,
-        declared_output: declared(whole_number("max_tokens", max_tokens)?, 1),
+        declared_output: declared(output, 1),
         prompt_tokens: count_prompt(system, messages, [tools, output_config, output_format]),
         metadata: read_metadata(metadata),
     })

@@ -2,17 +2,19 @@
 
 use serde_json::value::RawValue;
 
-use super::fields::{declared, once, read_flag, read_members, read_metadata, read_model, whole_number};
+use super::fields::{declared, largest_bound, once, read_flag, read_members, read_metadata, read_model};
 use super::{Call, Malformed};
 use crate::members::members;
 use crate::operation::Operation;
 use crate::text::{Listed, Shape, Tally};
 
 /// Everything that is read.
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 12] = [
     "model",
     "stream",
     "background",
+    "max_tokens",
+    "max_completion_tokens",
     "max_output_tokens",
     "metadata",
     "instructions",
@@ -23,11 +25,24 @@ const NAMES: [&str; 10] = [
 ];
 
 pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
-    let [model, stream, background, max_output_tokens, metadata, instructions, input, tools, text, prompt] =
-        read_members(json, NAMES)?;
+    let [
+        model,
+        stream,
+        background,
+        max_tokens,
+        max_completion_tokens,
+        max_output_tokens,
+        metadata,
+        instructions,
+        input,
+        tools,
+        text,
+        prompt,
+    ] = read_members(json, NAMES)?;
     let model = read_model(json, model)?;
     let stream = read_flag("stream", stream)?;
     refuse_background(background)?;
+    let output = largest_bound(max_tokens, max_completion_tokens, max_output_tokens)?;
     let shown = [tools, read_format(text)?, prompt];
     Ok(Call {
         operation: Operation::Responses,
@@ -36,7 +51,7 @@ pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
         stream,
         wants_usage: false,
         usage_edit: None,
-        declared_output: declared(whole_number("max_output_tokens", max_output_tokens)?, 1),
+        declared_output: declared(output, 1),
         prompt_tokens: count_prompt(instructions, input, shown),
         metadata: read_metadata(metadata),
     })

@@ -87,6 +87,26 @@ mod reading {
     }
 
     #[test]
+    fn a_bound_counts_in_every_spelling_whatever_the_dialect() {
+        use Operation::{ChatCompletions, Completions, Messages, Responses};
+        for operation in [ChatCompletions, Completions, Messages, Responses] {
+            for name in ["max_tokens", "max_completion_tokens", "max_output_tokens"] {
+                let body = with(&format!(r#""{name}":70000"#));
+                let call = read_call(operation, body.as_bytes()).unwrap();
+                assert_eq!(call.declared_output(), Some(70_000), "{operation:?} {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_server_writes_into_the_prompt_besides_messages_counts() {
+        for name in ["documents", "prediction", "chat_template", "chat_template_kwargs"] {
+            let body = with(&format!(r#""{name}":"{}""#, "x".repeat(3_000)));
+            assert_eq!(read(&body).prompt_tokens(), tokens::REPLY_PRIMING + 1_000, "{name}");
+        }
+    }
+
+    #[test]
     fn a_bound_that_is_no_whole_number_is_refused_by_name() {
         for name in ["max_tokens", "max_completion_tokens", "max_output_tokens", "n", "best_of"] {
             for value in ["-1", "1.5", "1e3", "-0", "\"5\"", "true", "{}", "[]"] {
@@ -149,6 +169,26 @@ mod refusing {
             assert!(sentence.contains(key), "{sentence}");
         }
         assert_eq!(read(r#"{"model":"a","seed":1,"seed":2}"#).model(), "a");
+    }
+
+    #[test]
+    fn a_key_that_is_read_is_refused_in_other_letters_in_every_operation() {
+        for operation in Operation::ALL {
+            for key in ["MODEL", "Model", "mod\\u0045l"] {
+                let body = format!(r#"{{"model":"a","{key}":"b"}}"#);
+                let Err(Malformed::InvalidJson(sentence)) = read_call(operation, body.as_bytes()) else {
+                    panic!("{operation:?} {body}")
+                };
+                assert!(sentence.contains("`model`"), "{sentence}");
+            }
+        }
+        for body in [
+            r#"{"model":"a","\u017ftream":true}"#,
+            r#"{"model":"a","stream":true,"stream_options":{"include_usage":true,"Include_usage":false}}"#,
+        ] {
+            assert!(matches!(refused(body), Malformed::InvalidJson(_)), "{body}");
+        }
+        assert_eq!(read(r#"{"model":"a","Seed":1,"extra":{"Model":"b"}}"#).model(), "a");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use bytes::Bytes;
 
-use super::{AnswerStream, EVENT_LEN_MAX, EventTooLong, UsageChunk};
+use super::{AnswerStream, EVENT_LEN_MAX, EventTooLong, RESPONSE_EVENT_LEN_MAX, ROOM_KEPT_MAX, UsageChunk};
 use crate::operation::Operation;
 
 fn stream() -> AnswerStream {
@@ -211,4 +211,21 @@ fn debug_text_shows_nothing_of_the_answer() {
     let mut stream = stream();
     feed(&mut stream, "data: {\"choices\":[{\"delta\":{\"content\":\"secret");
     assert!(!format!("{stream:?}").contains("secret"));
+}
+
+#[test]
+fn an_event_of_a_response_may_hold_images() {
+    let stream = || AnswerStream::new(Operation::Responses, "acme/chat", UsageChunk::Withhold);
+    let sized = |len: usize| Bytes::from(format!("data: {}\n\n", "x".repeat(len - 8)));
+    assert!(stream().feed(&sized(RESPONSE_EVENT_LEN_MAX)).is_ok());
+    assert_eq!(stream().feed(&sized(RESPONSE_EVENT_LEN_MAX + 1)), Err(EventTooLong));
+}
+
+#[test]
+fn the_room_of_a_long_event_is_given_back_when_it_has_gone_on() {
+    let mut stream = stream();
+    feed(&mut stream, &format!("data: {}", "x".repeat(ROOM_KEPT_MAX)));
+    assert!(stream.pending.capacity() > ROOM_KEPT_MAX);
+    feed(&mut stream, "\n\n");
+    assert_eq!(stream.pending.capacity(), 0);
 }

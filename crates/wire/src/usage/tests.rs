@@ -28,6 +28,37 @@ fn counts_are_read_and_the_total_is_not_needed() {
 }
 
 #[test]
+fn what_a_total_has_over_the_prompt_is_output() {
+    let told =
+        |total: &str| format!(r#"{{"prompt_tokens":32,"completion_tokens":9,"total_tokens":{total}}}"#);
+    for (total, output) in
+        [("135", 103), ("41", 9), ("0", 9), ("null", 9), ("-1", 9), ("\"x\"", 9), ("20", 9)]
+    {
+        assert_eq!(read(&told(total)), Some((32, output, 0)), "{total}");
+    }
+    assert_eq!(read(&told("1099511627777")), Some((32, 9, 0)), "too much to be believed");
+    let embedded = raw(r#"{"prompt_tokens":5,"total_tokens":9}"#);
+    assert_eq!(numbers(read_usage(&embedded, &Names::EMBEDDINGS).unwrap()), Some((5, 0, 0)));
+}
+
+#[test]
+fn what_was_sampled_besides_the_answer_is_in_the_iterations_alone_and_counts() {
+    let read = |json: &str| Counts::read(&raw(json)).and_then(|counts| counts.usage()).and_then(numbers);
+    let listed = r#"{"input_tokens":23000,"output_tokens":1000,"cache_read_input_tokens":5,"iterations":[
+        {"type":"compaction","input_tokens":180000,"output_tokens":3500},
+        {"type":"message","input_tokens":23000,"output_tokens":1000,"cache_read_input_tokens":5}]}"#;
+    assert_eq!(read(listed), Some((203_005, 4_500, 5)));
+    for odd in ["null", "[]", "{}", "7", "[1]"] {
+        let json = format!(r#"{{"input_tokens":2,"output_tokens":1,"iterations":{odd}}}"#);
+        assert_eq!(read(&json), Some((2, 1, 0)), "{odd}");
+    }
+    for nonsense in [r#"{"input_tokens":-1}"#, r#"{"input_tokens":1099511627776},{"input_tokens":1}"#] {
+        let json = format!(r#"{{"input_tokens":2,"output_tokens":1,"iterations":[{nonsense}]}}"#);
+        assert_eq!(read(&json), None, "{nonsense}");
+    }
+}
+
+#[test]
 fn an_explicit_nought_is_nought() {
     assert_eq!(read(r#"{"prompt_tokens":0,"completion_tokens":0}"#), Some((0, 0, 0)));
 }
