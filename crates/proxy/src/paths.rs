@@ -23,6 +23,8 @@ pub(crate) struct Lane {
     /// The edit of its tree at which it was compiled.
     pub(crate) epoch: Version,
     pub(crate) path: Arc<Path>,
+    /// Whether any of its limits is on tokens: only then is it worth counting a prompt well.
+    pub(crate) limits_tokens: bool,
     /// The calling group first, the root last.
     pub(crate) groups: Arc<[GroupId]>,
 }
@@ -78,8 +80,9 @@ pub(crate) fn compile(
         epoch,
         limits: binding_limits(snapshot, group, slug.as_str()).into_iter().map(path_limit).collect(),
     };
+    let limits_tokens = spec.limits.iter().any(|limit| limit.counter.kind == LimitType::Token);
     let groups = snapshot.lineage(group).map(|group| group.id).collect();
-    Lane { slug: slug.clone(), epoch, path: engine.bind(spec, now), groups }
+    Lane { slug: slug.clone(), epoch, path: engine.bind(spec, now), limits_tokens, groups }
 }
 
 /// What a DAY counter begins with if it has to be opened now: what its owner has used today, says the ledger.

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use domain::{Now, RequestId, Slug, Snapshot};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use hyper::body::{Body as _, Incoming};
+use tokens::Tokenizer;
 use wire::{Call, Dialect, Operation};
 
 use crate::admit::{Admitted, Facts, Outlook, admit};
@@ -17,6 +18,7 @@ use crate::forward::{Outbound, forward};
 use crate::intake;
 use crate::models;
 use crate::paths::{Lane, compile};
+use crate::prompt::PromptCount;
 use crate::rate_headers::RateHeaders;
 use crate::refusal::Refused;
 use crate::route::{Route, choose_route};
@@ -137,17 +139,23 @@ impl Worker {
         headers: &HeaderMap,
         call: &Call<'_>,
     ) -> Result<(Box<Admitted>, Route), Error> {
+        let mut prompt = PromptCount::default();
         for look in 0..LOOKS_MAX {
-            // A body may take long to arrive; what was edited meanwhile counts.
+            // A body may take long to arrive, a prompt to be counted; what was edited meanwhile counts.
             if !Arc::ptr_eq(&view.snapshot, &self.shared.store.snapshot()) {
                 view = self.view(headers)?;
             }
             let View { snapshot, caller } = &view;
             let route = choose_route(self, snapshot, caller, (call.operation(), call.model()))?;
             trace.slug = Some(route.slug.clone());
-            let output_max = route.destination.endpoint.target.max_output_tokens;
-            let estimate = estimate(call, route.admission, output_max);
             let lane = self.lane(&view, &route, look);
+            let tokenizer = if lane.limits_tokens { route.destination.tokenizer } else { Tokenizer::Bytes };
+            let Some(prompt) = prompt.tokens(tokenizer, call) else {
+                prompt.count_aside(tokenizer, call, &self.shared).await;
+                continue;
+            };
+            let output_max = route.destination.endpoint.target.max_output_tokens;
+            let estimate = estimate(call, prompt, route.admission, output_max);
             let mut facts = Facts::new(trace.id, caller, &route, &lane, estimate);
             facts.metadata = call.metadata().map(Into::into);
             match admit(&self.shared, &lane, facts).await? {
