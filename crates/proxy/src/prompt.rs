@@ -10,9 +10,8 @@
 use std::sync::Arc;
 
 use tokens::Tokenizer;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wire::Call;
-
-use crate::worker::Shared;
 
 /// Bytes of text that are counted where a call is served: half a millisecond for prose, under two for the worst text
 /// there is. A thread beside costs a tenth of that to ask.
@@ -33,20 +32,17 @@ impl PromptCount {
         }
     }
 
-    /// Counts a long prompt on a thread beside, so that [`Self::tokens`] knows it from then on.
-    pub(crate) async fn count_aside(&mut self, tokenizer: Tokenizer, call: &Call<'_>, shared: &Arc<Shared>) {
-        let place = Arc::clone(&shared.counts).try_acquire_owned().ok();
-        let prompt = place.and_then(|place| Some((place, call.prompt()?)));
-        let counted = match prompt {
+    /// Counts a long prompt on a thread beside if one of the places is free, so that [`Self::tokens`] knows it.
+    pub(crate) async fn count_aside(
+        &mut self,
+        tokenizer: Tokenizer,
+        call: &Call<'_>,
+        places: &Arc<Semaphore>,
+    ) {
+        let place = Arc::clone(places).try_acquire_owned().ok();
+        let counted = match place.and_then(|place| Some((place, call.prompt()?))) {
+            Some((place, prompt)) => beside(place, prompt, tokenizer).await,
             None => None,
-            Some((place, prompt)) => {
-                let counting = tokio::task::spawn_blocking(move || {
-                    let tokens = prompt.tokens(tokenizer);
-                    drop(place);
-                    tokens
-                });
-                counting.await.ok()
-            }
         };
         self.note(tokenizer, counted.unwrap_or_else(|| call.prompt_tokens()));
     }
@@ -57,6 +53,68 @@ impl PromptCount {
     }
 }
 
+/// Keeps its place as long as the thread runs, whether or not anybody still waits for it.
+async fn beside(place: OwnedSemaphorePermit, prompt: tokens::Prompt, tokenizer: Tokenizer) -> Option<u64> {
+    let counting = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        prompt.tokens(tokenizer)
+    });
+    counting.await.ok()
+}
+
 fn taken_out(tokenizer: Tokenizer, call: &Call<'_>) -> u64 {
     call.prompt().map_or_else(|| call.prompt_tokens(), |prompt| prompt.tokens(tokenizer))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokens::Tokenizer;
+    use tokio::sync::Semaphore;
+    use wire::{Operation, read_call};
+
+    use super::{INLINE_MAX, PromptCount};
+
+    /// A body with so many words, one token and five bytes each.
+    fn body(words: usize) -> String {
+        Tokenizer::O200k.load();
+        format!(r#"{{"model":"m","input":"{}"}}"#, " word".repeat(words))
+    }
+
+    #[tokio::test]
+    async fn a_prompt_up_to_the_bound_is_counted_at_once_and_a_longer_one_aside() {
+        let places = Arc::new(Semaphore::new(1));
+        let (short, long) = (INLINE_MAX / 5, INLINE_MAX / 5 + 1);
+        for (words, aside) in [(short, false), (long, true)] {
+            let body = body(words);
+            let call = read_call(Operation::Embeddings, body.as_bytes()).unwrap();
+            let mut count = PromptCount::default();
+            assert_eq!(count.tokens(Tokenizer::O200k, &call).is_none(), aside);
+            if aside {
+                count.count_aside(Tokenizer::O200k, &call, &places).await;
+            }
+            assert_eq!(count.tokens(Tokenizer::O200k, &call), Some(u64::try_from(words).unwrap()));
+            assert_eq!(places.available_permits(), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_long_prompt_without_a_place_is_counted_by_its_bytes() {
+        let body = body(INLINE_MAX);
+        let call = read_call(Operation::Embeddings, body.as_bytes()).unwrap();
+        let mut count = PromptCount::default();
+        count.count_aside(Tokenizer::O200k, &call, &Arc::new(Semaphore::new(0))).await;
+        assert_eq!(count.tokens(Tokenizer::O200k, &call), Some(call.prompt_tokens()));
+    }
+
+    #[test]
+    fn a_count_is_kept_until_another_tokenizer_is_asked_for() {
+        let body = body(100);
+        let call = read_call(Operation::Embeddings, body.as_bytes()).unwrap();
+        let mut count = PromptCount::default();
+        assert_eq!(count.tokens(Tokenizer::O200k, &call), Some(100));
+        assert_eq!(count.tokens(Tokenizer::Bytes, &call), Some(call.prompt_tokens()));
+        assert_eq!(count.0, Some((Tokenizer::O200k, 100)));
+    }
 }

@@ -54,6 +54,13 @@ struct View {
     caller: Caller,
 }
 
+/// Whether a compiled path may be the remembered one.
+#[derive(Clone, Copy)]
+enum Memory {
+    Trusted,
+    Stale,
+}
+
 impl Worker {
     /// Answers one request of the data plane.
     pub async fn serve(self: &Arc<Self>, request: Request<Incoming>) -> Response<Body> {
@@ -139,8 +146,8 @@ impl Worker {
         headers: &HeaderMap,
         call: &Call<'_>,
     ) -> Result<(Box<Admitted>, Route), Error> {
-        let mut prompt = PromptCount::default();
-        for look in 0..LOOKS_MAX {
+        let (mut prompt, mut memory) = (PromptCount::default(), Memory::Trusted);
+        for _ in 0..LOOKS_MAX {
             // A body may take long to arrive, a prompt to be counted; what was edited meanwhile counts.
             if !Arc::ptr_eq(&view.snapshot, &self.shared.store.snapshot()) {
                 view = self.view(headers)?;
@@ -148,10 +155,10 @@ impl Worker {
             let View { snapshot, caller } = &view;
             let route = choose_route(self, snapshot, caller, (call.operation(), call.model()))?;
             trace.slug = Some(route.slug.clone());
-            let lane = self.lane(&view, &route, look);
+            let lane = self.lane(&view, &route, memory);
             let tokenizer = if lane.limits_tokens { route.destination.tokenizer } else { Tokenizer::Bytes };
             let Some(prompt) = prompt.tokens(tokenizer, call) else {
-                prompt.count_aside(tokenizer, call, &self.shared).await;
+                prompt.count_aside(tokenizer, call, &self.shared.counts).await;
                 continue;
             };
             let output_max = route.destination.endpoint.target.max_output_tokens;
@@ -169,7 +176,7 @@ impl Worker {
                     let refused = Refused::new(&lane.path, &refusal, &route.slug);
                     return Err(Error::Refused(Box::new(refused)));
                 }
-                Outlook::Stale => {}
+                Outlook::Stale => memory = Memory::Stale,
             }
         }
         Err(Error::Overloaded)
@@ -177,10 +184,13 @@ impl Worker {
 
     /// The compiled path of this caller and model: the remembered one at first, a fresh one after the engine called
     /// it stale (counters may have been given back without an edit).
-    fn lane(&self, view: &View, route: &Route, look: usize) -> Lane {
+    fn lane(&self, view: &View, route: &Route, memory: Memory) -> Lane {
         let (snapshot, group, slug) = (&view.snapshot, &view.caller.group, &route.slug);
         let epoch = snapshot.tree_epoch(group.root);
-        let remembered = if look == 0 { self.paths.get(group.id, slug.as_str(), epoch) } else { None };
+        let remembered = match memory {
+            Memory::Trusted => self.paths.get(group.id, slug.as_str(), epoch),
+            Memory::Stale => None,
+        };
         remembered.unwrap_or_else(|| {
             let shared = &self.shared;
             let lane = compile(&shared.engine, &shared.store, snapshot, (group, slug), shared.clock.now());
