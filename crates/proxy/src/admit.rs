@@ -65,6 +65,8 @@ pub(crate) struct Facts {
     pub(crate) groups: Arc<[GroupId]>,
     pub(crate) metadata: Option<Box<str>>,
     pub(crate) estimate: Estimate,
+    /// Whether the prompt has parts that nobody but the model server can count.
+    pub(crate) prompt_elsewhere: bool,
     pub(crate) admitted_at: Now,
 }
 
@@ -87,6 +89,7 @@ impl Facts {
             groups: Arc::clone(&lane.groups),
             metadata: None,
             estimate,
+            prompt_elsewhere: false,
             admitted_at: Now::default(),
         }
     }

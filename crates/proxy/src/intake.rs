@@ -31,11 +31,27 @@ const FIRST_ROOM: usize = 64 * 1024;
 const PATIENCE: Duration = Duration::from_secs(10);
 const PACE_BYTES: usize = 1024;
 
-/// A request body in memory; its share of the common room is given back when it is dropped.
+/// Bodies longer than this take their room with them: a call may go on upstream after its caller has left, and its
+/// body with it. The room of shorter ones ends with the request, which is cheaper.
+const CARRIED_MIN: usize = 64 * 1024;
+
+/// A request body in memory; its share of the common room is given back when it and every slice of it are dropped.
 #[derive(Debug)]
 pub(crate) struct Intake {
     pub(crate) bytes: Bytes,
+    _room: Option<Room>,
+}
+
+/// The memory of a long body, and its room.
+struct Carried {
+    bytes: Bytes,
     _room: Room,
+}
+
+impl AsRef<[u8]> for Carried {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// Reads the body.
@@ -124,7 +140,10 @@ impl Gathered {
 
     fn into_intake(self) -> Intake {
         let bytes = if self.whole.is_empty() { self.first } else { self.whole.into() };
-        Intake { bytes, _room: self.room }
+        if bytes.len() <= CARRIED_MIN {
+            return Intake { bytes, _room: Some(self.room) };
+        }
+        Intake { bytes: Bytes::from_owner(Carried { bytes, _room: self.room }), _room: None }
     }
 }
 

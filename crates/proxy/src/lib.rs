@@ -15,6 +15,7 @@ mod body;
 mod error;
 mod estimate;
 mod forward;
+mod gather;
 mod intake;
 mod meter;
 mod models;

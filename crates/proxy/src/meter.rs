@@ -2,9 +2,12 @@
 //!
 //! It is settled before its last piece goes out, so that a caller who has seen the end finds it counted. Dropped
 //! before, it settles with what was seen: reported usage if there was any, else the prompt and the deltas passed on.
+//! Where the model server keeps a part of the prompt, only its report says what that was: such a stream is read on for
+//! it within `drain_timeout`, or a caller who leaves just before the end would have it for nothing.
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -33,6 +36,15 @@ pub(crate) struct MeteredStream {
     /// Until everything must have come.
     deadline: Instant,
     request_id: String,
+    /// What is done when the caller leaves.
+    if_left: IfLeft,
+}
+
+/// What becomes of a stream whose caller has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum IfLeft {
+    Settle,
+    ReadOn,
 }
 
 impl MeteredStream {
@@ -45,7 +57,9 @@ impl MeteredStream {
         let timeouts = admitted.shared().settings.upstream.timeouts;
         let now = Instant::now();
         let operation = admitted.facts().operation;
+        let if_left = if admitted.facts().prompt_elsewhere { IfLeft::ReadOn } else { IfLeft::Settle };
         Self {
+            if_left,
             operation,
             events: AnswerStream::new(operation, admitted.facts().slug.as_str(), chunk),
             request_id: admitted.facts().request_id.to_string(),
@@ -107,7 +121,7 @@ impl MeteredStream {
         match self.events.feed(data) {
             Ok(out) => {
                 if self.events.done() {
-                    self.settle(Outcome::Completed);
+                    self.settle(self.outcome());
                     self.idle.as_mut().reset(Instant::now() + CLOSING_MAX);
                 }
                 Some(out)
@@ -121,9 +135,13 @@ impl MeteredStream {
     fn complete(&mut self) -> Option<Bytes> {
         self.upstream = None;
         let rest = self.events.finish();
-        let outcome = if self.events.failed() { Outcome::UpstreamError } else { Outcome::Completed };
-        self.settle(outcome);
+        self.settle(self.outcome());
         if rest.is_empty() { None } else { Some(rest) }
+    }
+
+    /// What an end in good order comes to: the stream may have told of an error.
+    fn outcome(&self) -> Outcome {
+        if self.events.failed() { Outcome::UpstreamError } else { Outcome::Completed }
     }
 
     /// A stream has begun with 200, so its failure can only be told inside it. After its end there is none to tell.
@@ -151,8 +169,44 @@ impl MeteredStream {
     }
 }
 
+impl MeteredStream {
+    /// Goes on in a task of its own, if there is a place for it.
+    fn read_on(&mut self) {
+        let Some(admitted) = &self.admitted else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let shared = admitted.shared();
+        let Ok(place) = Arc::clone(&shared.drains).try_acquire_owned() else { return };
+        let limit = shared.settings.drain_timeout;
+        let mut rest = self.taken();
+        runtime.spawn(async move {
+            let end = async { while std::future::poll_fn(|cx| rest.poll_next(cx)).await.is_some() {} };
+            let _ = tokio::time::timeout(limit, end).await;
+            drop((rest, place));
+        });
+    }
+
+    /// Everything of it; what stays behind has ended.
+    fn taken(&mut self) -> Self {
+        let ended = AnswerStream::new(self.operation, "", UsageChunk::Forward);
+        Self {
+            admitted: self.admitted.take(),
+            upstream: self.upstream.take(),
+            operation: self.operation,
+            events: std::mem::replace(&mut self.events, ended),
+            status: self.status,
+            idle: std::mem::replace(&mut self.idle, Box::pin(tokio::time::sleep(Duration::ZERO))),
+            deadline: self.deadline,
+            request_id: std::mem::take(&mut self.request_id),
+            if_left: IfLeft::Settle,
+        }
+    }
+}
+
 impl Drop for MeteredStream {
     fn drop(&mut self) {
+        if self.if_left == IfLeft::ReadOn {
+            self.read_on();
+        }
         let Some(mut admitted) = self.admitted.take() else { return };
         let usage = self.used(&admitted);
         let status = Some(self.status);

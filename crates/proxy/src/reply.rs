@@ -1,6 +1,5 @@
 //! From an upstream's answer to ours: which pass, which do not, and which are metered how.
 
-use bytes::{Bytes, BytesMut};
 use domain::Outcome;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
@@ -8,6 +7,7 @@ use crate::admit::{Admitted, Ending};
 use crate::body::Body;
 use crate::error::{Error, UpstreamFailure};
 use crate::forward::{Answer, Delivery};
+use crate::gather::{self, Gathered, gather};
 use crate::meter::MeteredStream;
 use crate::upstream::UpstreamBody;
 
@@ -83,12 +83,15 @@ fn streamed(stream: MeteredStream) -> Response<Body> {
 }
 
 /// A whole answer: read to its end, its usage charged, its `model` made the slug.
-async fn whole(mut admitted: Box<Admitted>, body: UpstreamBody, status: StatusCode) -> Result<Body, Error> {
+async fn whole(admitted: Box<Admitted>, body: UpstreamBody, status: StatusCode) -> Result<Body, Error> {
     let status = Some(status.as_u16());
-    let bytes = match read(&mut admitted, body).await {
-        Ok(bytes) => bytes,
+    let writes = admitted.facts().operation.writes();
+    // Of an answer that cannot be read, all is taken for text; but vectors and counts are none, however long.
+    let guess = |bytes| if writes { tokens::text(bytes) } else { 0 };
+    let Gathered { bytes, place } = match gather(admitted.shared(), body).await {
+        Ok(gathered) => gathered,
         Err(broken) => {
-            let usage = admitted.counted(tokens::text(broken.seen));
+            let usage = admitted.counted(guess(broken.seen));
             admitted.settle(Ending { usage, outcome: broken.outcome, status });
             return Err(broken.failure.into());
         }
@@ -101,25 +104,25 @@ async fn whole(mut admitted: Box<Admitted>, body: UpstreamBody, status: StatusCo
             admitted.settle(Ending { usage, outcome: Outcome::Completed, status });
         }
         None => {
-            let usage = admitted.counted(tokens::text(answer.body.len()));
+            let usage = admitted.counted(guess(answer.body.len()));
             admitted.settle(Ending { usage, outcome: Outcome::UpstreamError, status });
             return Err(UpstreamFailure::Garbage("a body that is not JSON").into());
         }
     }
-    Ok(answer.body.into())
+    Ok(gather::held(answer.body, place).into())
 }
 
 /// The upstream's own error: status and body pass, nothing is charged but the request.
 async fn refused_upstream(
-    mut admitted: Box<Admitted>,
+    admitted: Box<Admitted>,
     body: UpstreamBody,
     status: StatusCode,
 ) -> Result<Response<Body>, Error> {
     let code = Some(status.as_u16());
-    match read(&mut admitted, body).await {
-        Ok(bytes) => {
+    match gather(admitted.shared(), body).await {
+        Ok(Gathered { bytes, place }) => {
             admitted.settle(Ending::unused(Outcome::Completed, code));
-            let mut response = Response::new(Body::from(bytes));
+            let mut response = Response::new(Body::from(gather::held(bytes, place)));
             let source = HeaderValue::from_static("upstream");
             response.headers_mut().insert("x-tollgate-error-source", source);
             Ok(response)
@@ -129,73 +132,6 @@ async fn refused_upstream(
             Err(broken.failure.into())
         }
     }
-}
-
-/// A body that did not come to its end.
-struct Broken {
-    seen: usize,
-    outcome: Outcome,
-    failure: UpstreamFailure,
-}
-
-/// Reads a body to its end: bounded in size, in time per piece and in all.
-async fn read(admitted: &mut Admitted, mut body: UpstreamBody) -> Result<Bytes, Broken> {
-    let settings = &admitted.shared().settings;
-    let (timeouts, bytes_max) = (settings.upstream.timeouts, settings.body_max);
-    let announced = usize::try_from(body.announced().unwrap_or(0)).unwrap_or(usize::MAX);
-    let mut first = Bytes::new();
-    let mut rest = BytesMut::new();
-    let all = async {
-        loop {
-            let seen = first.len() + rest.len();
-            let broken = |outcome, failure| Broken { seen, outcome, failure };
-            let piece = match tokio::time::timeout(timeouts.idle, body.data()).await {
-                Ok(piece) => piece,
-                Err(_) => {
-                    let failure = UpstreamFailure::Timeout("no data within upstream.idle_timeout");
-                    return Err(broken(Outcome::UpstreamTimeout, failure));
-                }
-            };
-            match piece {
-                None => return Ok(()),
-                Some(Err(error)) => {
-                    return Err(broken(Outcome::UpstreamError, UpstreamFailure::Broken(error.to_string())));
-                }
-                Some(Ok(data)) if seen.saturating_add(data.len()) > bytes_max => {
-                    let failure = UpstreamFailure::Garbage("an answer larger than server.max_body_mb");
-                    return Err(broken(Outcome::UpstreamError, failure));
-                }
-                Some(Ok(data)) if seen == 0 => first = data,
-                Some(Ok(data)) => {
-                    if rest.is_empty() {
-                        rest.reserve(announced.min(bytes_max).saturating_sub(first.len()));
-                    }
-                    rest.extend_from_slice(&data);
-                }
-            }
-        }
-    };
-    let ended = tokio::time::timeout(timeouts.total, all).await;
-    let seen = first.len() + rest.len();
-    match ended {
-        Ok(Ok(())) => Ok(joined(first, &rest)),
-        Ok(Err(broken)) => Err(broken),
-        Err(_) => {
-            let failure = UpstreamFailure::Timeout("not complete within upstream.total_timeout");
-            Err(Broken { seen, outcome: Outcome::UpstreamTimeout, failure })
-        }
-    }
-}
-
-/// Most answers come in one piece, which is then never copied.
-fn joined(first: Bytes, rest: &BytesMut) -> Bytes {
-    if rest.is_empty() {
-        return first;
-    }
-    let mut all = BytesMut::with_capacity(first.len() + rest.len());
-    all.extend_from_slice(&first);
-    all.extend_from_slice(rest);
-    all.freeze()
 }
 
 fn is_json(bytes: &[u8]) -> bool {

@@ -165,6 +165,7 @@ impl Worker {
             let estimate = estimate(call, prompt, route.admission, output_max);
             let mut facts = Facts::new(trace.id, caller, &route, &lane, estimate);
             facts.metadata = call.metadata().map(Into::into);
+            facts.prompt_elsewhere = call.prompt_is_elsewhere();
             match admit(&self.shared, &lane, facts).await? {
                 Outlook::Admitted(admitted, standings) => {
                     let at = admitted.facts().admitted_at;

@@ -14,7 +14,7 @@ pub struct Settings {
     pub admission: Admission,
     /// Longest request body, in bytes.
     pub body_max: usize,
-    /// Request bodies held in memory at once, over all callers, in bytes.
+    /// Request bodies held in memory at once, over all callers, in bytes; and as much again for long answers.
     pub buffered_max: usize,
     /// Whether a federated key may come as `Authorization: Bearer`, as the official SDKs send it.
     pub bearer: Bearer,

@@ -8,6 +8,7 @@ use limits::Engine;
 use storage::Store;
 use tokio::sync::Semaphore;
 
+use crate::gather::AnswerRoom;
 use crate::paths::Paths;
 use crate::settings::Settings;
 use crate::target::Targets;
@@ -28,6 +29,7 @@ pub struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) settings: Settings,
     pub(crate) buffered: AtomicUsize,
+    pub(crate) answer_room: AnswerRoom,
     pub(crate) drains: Arc<Semaphore>,
     /// Places for long prompts to be counted beside the threads that serve calls.
     pub(crate) counts: Arc<Semaphore>,
@@ -44,6 +46,7 @@ impl Shared {
             store,
             engine,
             clock,
+            answer_room: AnswerRoom::new(settings.buffered_max),
             settings,
             buffered: AtomicUsize::new(0),
             drains: Arc::new(Semaphore::new(DRAINS_MAX)),

@@ -38,6 +38,7 @@ pub struct Call<'a> {
     usage_edit: Option<Edit<'static>>,
     declared_output: Option<u64>,
     prompt: Prompt<'a>,
+    prompt_place: PromptPlace,
     metadata: Option<&'a str>,
 }
 
@@ -45,6 +46,14 @@ pub struct Call<'a> {
 struct Model<'a> {
     name: Cow<'a, str>,
     at: Range<usize>,
+}
+
+/// Where the prompt is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum PromptPlace {
+    Body,
+    /// The model server keeps a part of it.
+    PartlyUpstream,
 }
 
 /// Why a body cannot be served. Shown to the client as it is; quotes nothing but names of parameters.
@@ -130,6 +139,12 @@ impl Call<'_> {
     #[must_use]
     pub fn prompt(&self) -> Option<tokens::Prompt> {
         self.prompt.taken_out()
+    }
+
+    /// Whether the prompt has parts that the model server keeps, and that [`Self::prompt_tokens`] knows nothing of.
+    #[must_use]
+    pub fn prompt_is_elsewhere(&self) -> bool {
+        self.prompt_place == PromptPlace::PartlyUpstream
     }
 
     /// The raw JSON of `metadata`, if it is an object of at most [`METADATA_LEN_MAX`] bytes.

@@ -1,4 +1,8 @@
 //! One connection, from its first byte to its last. Begins at [`converse`].
+//!
+//! A caller who closes its sending side while it waits has left, whether or not it would still read: TCP shows no
+//! difference, and a model that goes on for nobody costs more than the rare client that half-closes (nginx decides the
+//! same).
 
 use std::convert::Infallible;
 use std::io;

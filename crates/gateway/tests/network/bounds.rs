@@ -1,7 +1,7 @@
 //! Everything a caller can send has a bound, and going past it costs that caller alone.
 
 use http::Method;
-use testkit::Gateway;
+use testkit::{Gateway, Script};
 
 use crate::support::*;
 
@@ -98,4 +98,78 @@ async fn connections_past_the_bound_wait_and_are_served_when_a_place_is_free() {
         assert_eq!(raw.answer().await.unwrap().status, 200);
     }
     gw.request(Method::GET, "/healthz/ready").send().await.expect(200);
+}
+
+#[tokio::test]
+async fn http_2_without_asking_is_400_with_a_reason() {
+    let gw = Gateway::start().await;
+    let mut raw = Raw::open(gw.addr()).await;
+    raw.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
+    let answer = raw.answer().await.unwrap();
+    answer.is(400, "invalid_request");
+    assert!(answer.body.contains("HTTP/1.1"), "{answer:?}");
+    assert!(raw.is_closed().await);
+}
+
+#[tokio::test]
+async fn a_wish_to_upgrade_is_passed_over_and_the_call_is_served() {
+    let gw = Gateway::start().await;
+    let key = counted(&gw).await.key;
+    let body = chat();
+    let lines = "connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n";
+    let mut raw = Raw::open(gw.addr()).await;
+    for _ in 0..2 {
+        raw.send(head(&key, &format!("{lines}content-length: {}\r\n", body.len())) + &body).await;
+        assert_eq!(raw.answer().await.unwrap().status, 200);
+    }
+    let seen = gw.model.last_request().unwrap();
+    assert_eq!((seen.header("upgrade"), seen.header("http2-settings")), (None, None));
+}
+
+#[tokio::test]
+async fn an_http_1_0_caller_gets_a_stream_that_ends_with_its_connection() {
+    let gw = Gateway::start().await;
+    let key = counted(&gw).await.key;
+    let body = chat().replacen('{', r#"{"stream":true,"#, 1);
+    let mut raw = Raw::open(gw.addr()).await;
+    raw.send(call(&key, &body).replacen("HTTP/1.1", "HTTP/1.0", 1)).await;
+    let answer = raw.answer().await.unwrap();
+    assert_eq!(answer.status, 200);
+    assert!(!answer.head.to_ascii_lowercase().contains("transfer-encoding"), "{}", answer.head);
+    assert!(raw.rest().await.ends_with("data: [DONE]\n\n"));
+}
+
+#[tokio::test]
+async fn trailers_name_nobody_and_have_a_bound() {
+    let gw = Gateway::start().await;
+    let customer = counted(&gw).await;
+    let body = chat();
+    let chunked = |trailers: &str| {
+        let head = head("nobody", "transfer-encoding: chunked\r\n");
+        let head = head.replace("nobody", &customer.key);
+        format!("{head}{:x}\r\n{body}\r\n0\r\n{trailers}\r\n", body.len())
+    };
+    let mut raw = Raw::open(gw.addr()).await;
+    raw.send(chunked("authorization: Bearer nobody\r\ncontent-length: 9\r\n")).await;
+    assert_eq!(raw.answer().await.unwrap().status, 200);
+    raw.send(chunked("")).await;
+    assert_eq!(raw.answer().await.unwrap().status, 200, "the connection goes on");
+    raw.try_send(chunked(&format!("x: {}\r\n", "x".repeat(200_000)))).await;
+    let answer = raw.answer().await.unwrap();
+    answer.is(400, "invalid_request");
+    assert!(answer.closes());
+}
+
+#[tokio::test]
+async fn a_caller_that_closes_its_sending_side_has_left_and_pays_for_a_whole_answer() {
+    let gw = Gateway::start().await;
+    let customer = counted(&gw).await;
+    gw.model.set(Script { first_byte: SHORT, ..Script::default() });
+    let mut raw = Raw::open(gw.addr()).await;
+    raw.send(call(&customer.key, &chat())).await;
+    until("the model server has the call", || gw.model.served().started == 1).await;
+    raw.half_close().await;
+    assert!(raw.is_closed().await);
+    gw.quiet().await;
+    assert_eq!(gw.used(&customer.id, M1, "TOKEN").await, 19);
 }

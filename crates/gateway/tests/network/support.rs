@@ -141,6 +141,12 @@ impl Raw {
         all
     }
 
+    /// Everything else until the gateway closes.
+    pub(crate) async fn rest(&mut self) -> String {
+        while self.more().await {}
+        String::from_utf8(std::mem::take(&mut self.unread)).unwrap()
+    }
+
     /// Whether the gateway closes without another byte.
     pub(crate) async fn is_closed(&mut self) -> bool {
         self.unread.is_empty() && !self.more().await

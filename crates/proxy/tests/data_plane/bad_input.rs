@@ -1,5 +1,7 @@
 //! Bodies that cannot be served: a clear 4xx, nothing upstream, nothing charged, and the gateway goes on.
 
+use std::time::Duration;
+
 use http::Method;
 use serde_json::{Value, json};
 use testkit::{Customer, Gateway, Reply};
@@ -116,12 +118,26 @@ async fn a_repeated_key_that_is_read_is_400() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_read_in_other_letters_is_400_since_some_model_servers_would_read_it_too() {
+    let gw = Gateway::start().await;
+    let customer = counted(&gw).await;
+    for more in
+        [r#""Model":"acme/m2""#, r#""STREAM":true"#, r#""Max_Tokens":100000"#, r#""max_to\u212aens":9"#]
+    {
+        let body = format!(r#"{{"model":"acme/m1",{more},{PROMPT}}}"#);
+        let reply = gw.chat_request(&customer.key).body(body).send().await;
+        refused(&reply, 400, "invalid_json");
+        nothing_came_of_it(&gw, &customer, &reply, more).await;
+    }
+    goes_on(&gw, &customer).await;
+}
+
+#[tokio::test]
 async fn case_154_a_model_that_is_missing_or_no_string_is_400() {
     let gw = Gateway::start().await;
     let customer = counted(&gw).await;
     for model in [
         "",
-        r#""Model":"acme/m1","#,
         r#""model":null,"#,
         r#""model":42,"#,
         r#""model":true,"#,
@@ -293,6 +309,30 @@ async fn bodies_held_at_once_are_bounded_over_all_callers() {
         refused(&reply, 503, "overloaded");
         assert!(attempt < 10_000, "the room is never given back");
     }
+}
+
+#[tokio::test]
+async fn a_body_keeps_its_room_while_it_goes_upstream_though_its_caller_has_left() {
+    let gw = Gateway::with(|config| {
+        config.server.max_buffered_mb = 32;
+        config.server.max_body_mb = 24;
+    })
+    .await;
+    // Takes the connection and never reads, so the body stays here: it is longer than what sockets hold.
+    let deaf = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let customer = customer_of(&gw, at(&format!("http://{}", deaf.local_addr().unwrap()))).await;
+    let body = |length: usize| json!({ "model": "acme/x", "x": "x".repeat(length) }).to_string();
+    let long = body(20 << 20);
+    let mut leaving = Raw::open(&gw).await;
+    leaving.send(chat_head(&customer.key, &format!("content-length: {}\r\n", long.len())) + &long).await;
+    let (_taken, _) = deaf.accept().await.unwrap();
+    drop(leaving);
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    let second = gw.chat_request(&customer.key).body(body(20 << 20)).send();
+    let reply = tokio::time::timeout(Duration::from_secs(20), second).await.expect("there is no room for it");
+    refused(&reply, 503, "overloaded");
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Every operation, in its own dialect: served, limited, metered and refused alike.
 
+use std::time::Duration;
+
 use http::Method;
 use serde_json::{Value, json};
 use testkit::{Act, Customer, End, Gateway, ModelServer, Reply, Request, Script, UsageReport};
@@ -267,6 +269,103 @@ async fn a_dialect_that_the_provider_does_not_speak_is_400_before_anything_is_ch
         }
     }
     assert_eq!(charged_x(&gw, &customer).await, (Value::Null, Value::Null));
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_or_is_garbage_costs_no_output_where_nothing_is_written() {
+    let gw = Gateway::start().await;
+    for act in [Act::Answer, Act::Garble] {
+        gw.model.set(Script { act: act.clone(), end: End::CutAfter(1), ..Script::default() });
+        for (path, json, ..) in OPERATIONS.into_iter().filter(|row| !row.3) {
+            let customer = gw.customer(&format!("{act:?}{path}"), models(M1, &COUNTED)).await;
+            // Long enough for half an answer to be worth tokens.
+            let mut body = body(json, M1);
+            if path == "/v1/embeddings" {
+                body["input"] = json!(vec!["hi"; 500]);
+            }
+            let reply = call(&gw, path, &customer.key, &body).await;
+            let api = ("api_error", "api_error");
+            told(&reply, path, 502, api, "upstream_unavailable");
+            let prompt = if path == "/v1/embeddings" { 334 } else { 0 };
+            assert_eq!(charged(&gw, &customer.id).await, (json!(1), json!(prompt)), "{act:?} {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_count_that_the_model_server_refuses_is_a_request_and_no_tokens() {
+    let gw = Gateway::start().await;
+    let customer = counted(&gw).await;
+    let (path, json, ..) = OPERATIONS[5];
+    gw.model.set(Script { act: Act::Error { status: 529, message: "busy".into() }, ..Script::default() });
+    let reply = call(&gw, path, &customer.key, &body(json, M1)).await;
+    assert_eq!((reply.status, &reply.body["error"]["type"]), (529, &json!("overloaded_error")));
+    assert_eq!(reply.header("x-tollgate-error-source"), "upstream");
+    assert_eq!(charged(&gw, &customer.id).await, (json!(1), json!(0)));
+}
+
+#[tokio::test]
+async fn what_the_anthropic_client_sends_for_its_betas_is_served_and_its_query_stays_here() {
+    let gw = Gateway::start().await;
+    let customer = counted(&gw).await;
+    for (path, json, ..) in OPERATIONS {
+        let asked = format!("{path}?beta=true&model=acme/secret");
+        call(&gw, &asked, &customer.key, &body(json, M1)).await.expect(200);
+        assert_eq!(gw.model.last_request().unwrap().path, path);
+    }
+}
+
+#[tokio::test]
+async fn headers_of_anthropics_own_servers_do_not_come_back() {
+    let gw = Gateway::start().await;
+    let key = gw.customer("cust", models(M1, &[("REQUEST", "MINUTE", 9)])).await.key;
+    let theirs = [
+        "request-id",
+        "anthropic-organization-id",
+        "anthropic-ratelimit-requests-limit",
+        "anthropic-ratelimit-tokens-remaining",
+        "anthropic-ratelimit-input-tokens-reset",
+        "cf-ray",
+        "cf-cache-status",
+        "set-cookie",
+        "via",
+        "x-should-retry",
+        "x-envoy-upstream-service-time",
+    ];
+    let script =
+        theirs.into_iter().fold(Script::default(), |script, name| script.with_header(name, "theirs"));
+    for act in [Act::Answer, Act::Error { status: 529, message: "busy".into() }] {
+        gw.model.set(Script { act, ..script.clone() });
+        for stream in [false, true] {
+            let mut body = body(OPERATIONS[4].1, M1);
+            body["stream"] = stream.into();
+            let reply = call(&gw, "/v1/messages", &key, &body).await;
+            let values = reply.headers.values().filter(|value| value.as_bytes() == b"theirs").count();
+            assert_eq!(values, 0, "{:?}", reply.headers);
+            assert_eq!(reply.header("anthropic-ratelimit-requests-limit"), "9");
+            assert_eq!(reply.header("request-id"), reply.header("x-request-id"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_whose_prompt_is_kept_by_the_model_server_is_read_on_for_its_usage_when_its_caller_leaves() {
+    let gw = Gateway::start().await;
+    let slow = Script { prompt_tokens: 5_000, between_chunks: Duration::from_millis(5), ..Script::default() };
+    let stalled = Script { prompt_tokens: 5_000, end: End::StallAfter(4), ..Script::default() };
+    for (earlier, script, thousands) in [(Some("resp_1"), slow, 5), (None, stalled, 0)] {
+        gw.model.set(script);
+        let customer = gw.customer(&format!("{earlier:?}"), models(M1, &COUNTED)).await;
+        let mut body = json!({ "model": M1, "input": "hi", "max_output_tokens": 9, "stream": true });
+        body["previous_response_id"] = earlier.into();
+        let mut stream = request(&gw, "/v1/responses", &customer.key).json(&body).open().await;
+        assert!(stream.piece().await.is_some());
+        drop(stream);
+        gw.quiet().await;
+        let used = gw.used(&customer.id, M1, "TOKEN").await.as_u64().unwrap();
+        assert_eq!(used / 1_000, thousands, "{earlier:?}: {used}");
+    }
+    assert_eq!(gw.model.served().finished, 1);
 }
 
 #[tokio::test]

@@ -164,6 +164,26 @@ async fn a_whole_answer_larger_than_any_body_may_be_is_502_and_charged() {
 }
 
 #[tokio::test]
+async fn long_answers_wait_for_room_and_all_of_them_arrive() {
+    let gw = Gateway::with(|config| {
+        config.server.max_body_mb = 4;
+        config.server.max_buffered_mb = 4;
+    })
+    .await;
+    gw.model.set(Script { word: "x".repeat(300_000), ..Script::default() });
+    let gw = std::sync::Arc::new(gw);
+    let key = gw.customer("cust", models(M1, &[])).await.key;
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..6 {
+        let (gw, key) = (std::sync::Arc::clone(&gw), key.clone());
+        calls.spawn(async move { gw.chat(&key, M1).await.expect(200).text.len() });
+    }
+    for length in calls.join_all().await {
+        assert!(length > 9 * 300_000, "{length}");
+    }
+}
+
+#[tokio::test]
 async fn case_162_a_model_server_that_is_not_there_is_502() {
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = nobody.local_addr().unwrap();

@@ -3,7 +3,7 @@
 use super::fields::{answers, declared, largest_bound, read_flag, read_members, read_metadata, read_model};
 use super::prompt::Prompt;
 use super::stream_options::read_stream_options;
-use super::{Call, Malformed};
+use super::{Call, Malformed, PromptPlace};
 use crate::operation::Operation;
 use crate::text::Shape;
 
@@ -67,6 +67,7 @@ pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
         usage_edit: usage.edit,
         declared_output: declared(output, answers(n, best_of)?),
         prompt,
+        prompt_place: PromptPlace::Body,
         metadata: read_metadata(metadata),
     })
 }

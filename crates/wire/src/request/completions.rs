@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::fields::{answers, declared, largest_bound, read_flag, read_members, read_metadata, read_model};
 use super::prompt::Prompt;
 use super::stream_options::read_stream_options;
-use super::{Call, Malformed};
+use super::{Call, Malformed, PromptPlace};
 use crate::members::elements;
 use crate::operation::Operation;
 use crate::text::{Listed, Shape, Tally};
@@ -61,6 +61,7 @@ pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
         usage_edit: usage.edit,
         declared_output: declared(output, answers),
         prompt: counted,
+        prompt_place: PromptPlace::Body,
         metadata: read_metadata(metadata),
     })
 }
@@ -81,6 +82,7 @@ pub(super) fn read_embeddings(json: &str) -> Result<Call<'_>, Malformed> {
         usage_edit: None,
         declared_output: Some(0),
         prompt,
+        prompt_place: PromptPlace::Body,
         metadata: None,
     })
 }

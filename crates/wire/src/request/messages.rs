@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::fields::{declared, largest_bound, read_flag, read_members, read_metadata, read_model};
 use super::prompt::Prompt;
-use super::{Call, Malformed};
+use super::{Call, Malformed, PromptPlace};
 use crate::operation::Operation;
 use crate::text::{Listed, Shape};
 
@@ -49,6 +49,7 @@ pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
         usage_edit: None,
         declared_output: declared(output, 1),
         prompt: prompt(system, messages, [tools, output_config, output_format]),
+        prompt_place: PromptPlace::Body,
         metadata: read_metadata(metadata),
     })
 }
@@ -65,6 +66,7 @@ pub(super) fn read_count(json: &str) -> Result<Call<'_>, Malformed> {
         usage_edit: None,
         declared_output: Some(0),
         prompt: Prompt::default(),
+        prompt_place: PromptPlace::Body,
         metadata: None,
     })
 }

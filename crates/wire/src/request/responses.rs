@@ -4,13 +4,13 @@ use serde_json::value::RawValue;
 
 use super::fields::{declared, largest_bound, once, read_flag, read_members, read_metadata, read_model};
 use super::prompt::Prompt;
-use super::{Call, Malformed};
+use super::{Call, Malformed, PromptPlace};
 use crate::members::members;
 use crate::operation::Operation;
 use crate::text::{Listed, Shape};
 
 /// Everything that is read.
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 14] = [
     "model",
     "stream",
     "background",
@@ -23,6 +23,8 @@ const NAMES: [&str; 12] = [
     "tools",
     "text",
     "prompt",
+    "previous_response_id",
+    "conversation",
 ];
 
 pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
@@ -39,11 +41,18 @@ pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
         tools,
         text,
         prompt,
+        previous_response_id,
+        conversation,
     ] = read_members(json, NAMES)?;
     let model = read_model(json, model)?;
     let stream = read_flag("stream", stream)?;
     refuse_background(background)?;
     let output = largest_bound(max_tokens, max_completion_tokens, max_output_tokens)?;
+    let elsewhere = [previous_response_id, conversation, prompt];
+    let prompt_place = match elsewhere.into_iter().flatten().any(|json| json.get() != "null") {
+        true => PromptPlace::PartlyUpstream,
+        false => PromptPlace::Body,
+    };
     let shown = [tools, read_format(text)?, prompt];
     let prompt = read_prompt(instructions, input, shown);
     Ok(Call {
@@ -55,6 +64,7 @@ pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
         usage_edit: None,
         declared_output: declared(output, 1),
         prompt,
+        prompt_place,
         metadata: read_metadata(metadata),
     })
 }
@@ -75,8 +85,8 @@ fn read_format(text: Option<&RawValue>) -> Result<Option<&RawValue>, Malformed> 
     Ok(format)
 }
 
-/// Earlier turns that the model server has kept (`previous_response_id`, `conversation`) are not in the body, so
-/// they are not counted before the call.
+/// Earlier turns and templates that the model server has kept (`previous_response_id`, `conversation`, `prompt`) are
+/// not in the body, so they are not counted before the call.
 fn read_prompt<'a>(
     instructions: Option<&'a RawValue>,
     input: Option<&'a RawValue>,

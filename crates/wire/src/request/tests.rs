@@ -99,6 +99,21 @@ mod reading {
     }
 
     #[test]
+    fn a_response_to_what_the_model_server_keeps_has_a_prompt_that_is_not_all_here() {
+        for (members, elsewhere) in [
+            (r#""input":"hi""#, false),
+            (r#""previous_response_id":null,"conversation":null"#, false),
+            (r#""previous_response_id":"resp_1""#, true),
+            (r#""conversation":{"id":"conv_1"}"#, true),
+            (r#""prompt":{"id":"pmpt_1"}"#, true),
+        ] {
+            let body = with(members);
+            let call = read_call(Operation::Responses, body.as_bytes()).unwrap();
+            assert_eq!(call.prompt_is_elsewhere(), elsewhere, "{members}");
+        }
+    }
+
+    #[test]
     fn what_a_server_writes_into_the_prompt_besides_messages_counts() {
         for name in ["documents", "prediction", "chat_template", "chat_template_kwargs"] {
             let body = with(&format!(r#""{name}":"{}""#, "x".repeat(3_000)));
