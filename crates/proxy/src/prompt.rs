@@ -2,7 +2,7 @@
 //!
 //! Short prompts are counted where they are. Long ones are counted on a thread beside, a few at once over all calls;
 //! and by their bytes where all of those are taken, where a vocabulary is still being loaded, and where the text stands
-//! in too much JSON. By bytes a count errs high on nearly all text, so what is not counted well is not let past a limit.
+//! in too much JSON. By bytes a count errs high on nearly all text: it may refuse what would fit, seldom the reverse.
 //!
 //! Knows nothing of: how text becomes tokens (`tokens`), where text stands in a body (`wire`).
 //! Begins at [`PromptCount::tokens`].
@@ -13,8 +13,8 @@ use tokens::Tokenizer;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wire::Call;
 
-/// Bytes of text that are counted where a call is served: half a millisecond for prose, under two for the worst text
-/// there is. A thread beside costs a tenth of that to ask.
+/// Bytes of text that are counted where a call is served: half a millisecond for prose, two for the worst text there
+/// is (`docs/performance.md`).
 const INLINE_MAX: usize = 16 * 1024;
 
 /// What a call's prompt was counted to be. Counted once, however often its call looks at the configuration.
