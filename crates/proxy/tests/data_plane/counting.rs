@@ -1,7 +1,8 @@
 //! How prompts are counted: by the vocabulary of the model that they go to, or by their bytes.
 
+use modelsim::UsageReport;
 use serde_json::{Value, json};
-use testkit::{Customer, Gateway};
+use testkit::{Customer, Gateway, Script};
 use tokens::Tokenizer;
 
 use crate::support::*;
@@ -67,5 +68,23 @@ async fn a_prompt_that_fits_by_its_real_count_is_admitted_and_refused_by_its_byt
         assert_eq!(gw.chat_with(&customer.key, saying(CHINESE)).await.status, status, "{tokenizer:?}");
         let longer = gw.chat_with(&customer.key, saying(&format!("{CHINESE} 好"))).await;
         refused(&longer, 429, "request_exceeds_limit");
+    }
+}
+
+#[tokio::test]
+async fn a_call_without_limits_on_tokens_is_counted_by_its_bytes_as_the_ledger_shows() {
+    Tokenizer::O200k.load();
+    for (limit, tokens) in [(("TOKEN", "MINUTE", 1_000_000), 11), (("REQUEST", "MINUTE", 1_000_000), 15)] {
+        let gw = Gateway::start().await;
+        let customer = customer(&gw, "gpt-4o", None, limit).await;
+        gw.model.set(Script { usage: UsageReport::Missing, completion_tokens: 0, ..Script::default() });
+        gw.chat_with(&customer.key, saying(CHINESE)).await.expect(200);
+        gw.quiet().await;
+        // A limit that is new opens with what the ledger has.
+        let daily = json!({ "models": models("acme/x", &[("TOKEN", "DAY", 1_000_000)]) });
+        gw.patch(&format!("/v1/gateway/groups/{}", customer.id), daily).await.expect(200);
+        let used = gw.used(&customer.id, "acme/x", "TOKEN").await.as_u64().unwrap();
+        let around = tokens::MESSAGE_OVERHEAD + tokens::REPLY_PRIMING;
+        assert_eq!(used, tokens + around, "{limit:?}");
     }
 }
