@@ -23,7 +23,7 @@ pub use vocabulary::PIECE_MAX;
 
 /// Bytes of UTF-8 text that are taken for one token.
 pub const BYTES_PER_TOKEN: usize = 3;
-/// What a chat template writes around each message: its start, its role, its end.
+/// What a chat template writes around each message: its start, its role, its end. Low by one where it has a name.
 pub const MESSAGE_OVERHEAD: u64 = 4;
 /// What a chat template writes after the last message, so that the model begins its reply. Once a call.
 pub const REPLY_PRIMING: u64 = 3;

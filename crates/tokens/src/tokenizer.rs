@@ -16,7 +16,7 @@ pub enum Tokenizer {
 }
 
 /// Families of models and what they are counted by, the longer name before the shorter one it begins with.
-const FAMILIES: [(&str, Tokenizer); 19] = [
+const FAMILIES: [(&str, Tokenizer); 18] = [
     ("chatgpt-4o", Tokenizer::O200k),
     ("gpt-4o", Tokenizer::O200k),
     ("gpt-4.1", Tokenizer::O200k),
@@ -37,7 +37,6 @@ const FAMILIES: [(&str, Tokenizer); 19] = [
     ("text-embedding-ada-002", Tokenizer::Cl100k),
     ("davinci-002", Tokenizer::Cl100k),
     ("babbage-002", Tokenizer::Cl100k),
-    ("gpt-3", Tokenizer::Bytes),
 ];
 
 impl Tokenizer {

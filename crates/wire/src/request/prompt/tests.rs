@@ -3,7 +3,7 @@ use tokens::Tokenizer;
 use super::READ_TWICE_MAX;
 use crate::{Operation, read_call};
 
-/// One request of each kind, the same text in it with and without escapes, and what else it counts.
+/// One request of each kind, and what it counts beside its texts.
 const REQUESTS: [(Operation, &str, u64); 7] = [
     (
         Operation::ChatCompletions,
