@@ -17,6 +17,11 @@ pub(crate) fn check(data: &[u8]) {
                 assert_eq!(again.declared_output(), call.declared_output());
                 assert_eq!(again.metadata(), call.metadata());
                 assert_eq!(again.prompt_tokens(), call.prompt_tokens());
+                if let Some(prompt) = call.prompt() {
+                    // Half a surrogate pair is two bytes of four by length, and a sign of three as text.
+                    let same = call.prompt_bytes()..=call.prompt_bytes().div_ceil(2) * 3;
+                    assert!(same.contains(&prompt.bytes()), "both ways of counting see the same texts");
+                }
                 let same = Some(call.model());
                 if !call.stream() {
                     assert_eq!(call.upstream_body(&body, same).concat(), data, "nothing had to change");

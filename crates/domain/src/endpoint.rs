@@ -56,6 +56,18 @@ pub enum Region {
     Eu,
 }
 
+/// How prompts for a target are counted before they are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Tokenizer {
+    /// By the vocabulary of OpenAI's models since GPT-4o, and of gpt-oss.
+    O200k,
+    /// By the vocabulary of GPT-4, GPT-3.5 and OpenAI's embeddings.
+    Cl100k,
+    /// One token for every three bytes of text.
+    Bytes,
+}
+
 /// The workspace secret that Baseten's targets are called with.
 pub const BASETEN_SECRET: &str = "BASETEN_API_KEY";
 
@@ -104,6 +116,10 @@ pub struct Target {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 1)]
     pub max_output_tokens: Option<u64>,
+    /// How prompts are counted before they are sent; left out, the name that the model has upstream decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub tokenizer: Option<Tokenizer>,
 }
 
 impl Target {

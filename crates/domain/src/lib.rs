@@ -23,7 +23,7 @@ pub mod workspace;
 pub use credential::{Credential, Key, KeyHash, ManagementKey, Scope, Secret, SecretValue};
 pub use edit::{Change, Context, Record, Rejection};
 pub use effective::{BindingLimit, binding_limits};
-pub use endpoint::{Endpoint, Environment, Provider, Region, Target};
+pub use endpoint::{Endpoint, Environment, Provider, Region, Target, Tokenizer};
 pub use group::{Admission, Enforcement, Group, LEVELS_MAX, Metadata, Model};
 pub use id::{EndpointId, GroupId, ManagementKeyId, RequestId, Slug, WorkspaceId};
 pub use limit::{Limit, LimitType, THRESHOLD_MAX, Unit};

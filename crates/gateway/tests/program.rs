@@ -183,8 +183,10 @@ fn a_customer_is_made_from_the_command_line() {
     run(&["secrets", "put", "upstream", "--file", value.to_str().unwrap()]);
     assert!(run(&["secrets", "list"]).contains("upstream"));
     let target = ["--base-url", "http://127.0.0.1:9/v1", "--target-model", "m", "--secret", "upstream"];
-    let endpoint = id(&run(&[&["endpoints", "create", "acme/chat"][..], &target[..]].concat()));
+    let counted = ["--tokenizer", "cl100k"];
+    let endpoint = id(&run(&[&["endpoints", "create", "acme/chat"][..], &target[..], &counted[..]].concat()));
     assert!(run(&["endpoints", "list"]).contains("acme/chat"));
+    assert!(run(&["endpoints", "get", &endpoint]).contains("\"tokenizer\": \"cl100k\""));
     let model = "acme/chat:REQUEST/MINUTE=100,TOKEN/DAY=1000";
     let root =
         id(&run(&["groups", "create", "--external-id", "org", "--mode", "cascading", "--model", model]));

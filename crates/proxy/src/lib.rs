@@ -22,6 +22,7 @@ pub mod openapi;
 mod outgoing;
 mod paths;
 mod probe;
+mod prompt;
 mod rate_headers;
 mod refusal;
 mod reply;

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use domain::{Group, GroupId, Now, Slug, Snapshot, Version};
+use domain::{Group, GroupId, LimitType, Now, Slug, Snapshot, Version};
 use limits::{Engine, Path};
 use storage::Store;
 
@@ -20,6 +20,8 @@ pub(crate) struct Lane {
     /// The edit of its tree at which it was compiled.
     pub(crate) epoch: Version,
     pub(crate) path: Arc<Path>,
+    /// Whether any of its limits is on tokens: only then is it worth counting a prompt well.
+    pub(crate) limits_tokens: bool,
     /// The calling group first, the root last.
     pub(crate) groups: Arc<[GroupId]>,
 }
@@ -58,6 +60,7 @@ pub(crate) fn compile(
 ) -> Lane {
     let spec = store.path_spec(snapshot, (group, slug), now.day());
     let epoch = spec.epoch;
+    let limits_tokens = spec.limits.iter().any(|limit| limit.counter.kind == LimitType::Token);
     let groups = snapshot.lineage(group).map(|group| group.id).collect();
-    Lane { slug: slug.clone(), epoch, path: engine.bind(spec, now), groups }
+    Lane { slug: slug.clone(), epoch, path: engine.bind(spec, now), limits_tokens, groups }
 }

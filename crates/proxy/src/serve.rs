@@ -7,6 +7,7 @@ use domain::{Now, RequestId, Slug, Snapshot};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use hyper::body::{Body as _, Incoming};
 use limits::Estimate;
+use tokens::Tokenizer;
 use wire::{Call, Dialect, Operation};
 
 use crate::admit::{Admitted, Facts, Outlook, admit};
@@ -17,6 +18,7 @@ use crate::forward::{Outbound, forward};
 use crate::intake;
 use crate::models;
 use crate::paths::{Lane, compile};
+use crate::prompt::PromptCount;
 use crate::rate_headers::RateHeaders;
 use crate::refusal::Refused;
 use crate::route::{Route, choose_route};
@@ -50,6 +52,13 @@ struct Trace {
 struct View {
     snapshot: Arc<Snapshot>,
     caller: Caller,
+}
+
+/// Whether a compiled path may be the remembered one.
+#[derive(Clone, Copy)]
+enum Memory {
+    Trusted,
+    Stale,
 }
 
 impl Worker {
@@ -137,16 +146,22 @@ impl Worker {
         headers: &HeaderMap,
         call: &Call<'_>,
     ) -> Result<(Box<Admitted>, Route), Error> {
-        for look in 0..LOOKS_MAX {
-            // A body may take long to arrive; what was edited meanwhile counts.
+        let (mut prompt, mut memory) = (PromptCount::default(), Memory::Trusted);
+        for _ in 0..LOOKS_MAX {
+            // A body may take long to arrive, a prompt to be counted; what was edited meanwhile counts.
             if !Arc::ptr_eq(&view.snapshot, &self.shared.store.snapshot()) {
                 view = self.view(headers)?;
             }
             let View { snapshot, caller } = &view;
             let route = choose_route(self, snapshot, caller, (call.operation(), call.model()))?;
             trace.slug = Some(route.slug.clone());
-            let estimate = estimate(call, &route);
-            let lane = self.lane(&view, &route, look);
+            let lane = self.lane(&view, &route, memory);
+            let tokenizer = if lane.limits_tokens { route.destination.tokenizer } else { Tokenizer::Bytes };
+            let Some(prompt) = prompt.tokens(tokenizer, call) else {
+                prompt.count_aside(tokenizer, call, &self.shared.counts).await;
+                continue;
+            };
+            let estimate = estimate(call, prompt, &route);
             let mut facts = Facts::new(trace.id, caller, &route, &lane, estimate);
             facts.metadata = call.metadata().map(Into::into);
             facts.prompt_elsewhere = call.prompt_is_elsewhere();
@@ -161,7 +176,7 @@ impl Worker {
                     let refused = Refused::new(&lane.path, &refusal, &route.slug);
                     return Err(Error::Refused(Box::new(refused)));
                 }
-                Outlook::Stale => {}
+                Outlook::Stale => memory = Memory::Stale,
             }
         }
         Err(Error::Overloaded)
@@ -169,10 +184,13 @@ impl Worker {
 
     /// The compiled path of this caller and model: the remembered one at first, a fresh one after the engine called
     /// it stale (counters may have been given back without an edit).
-    fn lane(&self, view: &View, route: &Route, look: usize) -> Lane {
+    fn lane(&self, view: &View, route: &Route, memory: Memory) -> Lane {
         let (snapshot, group, slug) = (&view.snapshot, &view.caller.group, &route.slug);
         let epoch = snapshot.tree_epoch(group.root);
-        let remembered = if look == 0 { self.paths.get(group.id, slug.as_str(), epoch) } else { None };
+        let remembered = match memory {
+            Memory::Trusted => self.paths.get(group.id, slug.as_str(), epoch),
+            Memory::Stale => None,
+        };
         remembered.unwrap_or_else(|| {
             let shared = &self.shared;
             let lane = compile(&shared.engine, &shared.store, snapshot, (group, slug), shared.clock.now());
@@ -198,9 +216,9 @@ impl Worker {
 }
 
 /// What a call may use at most, as far as its body tells.
-fn estimate(call: &Call<'_>, route: &Route) -> Estimate {
+fn estimate(call: &Call<'_>, prompt: u64, route: &Route) -> Estimate {
     let output_max = route.destination.endpoint.target.max_output_tokens;
-    Estimate::new(route.admission, call.prompt_tokens(), call.declared_output(), output_max)
+    Estimate::new(route.admission, prompt, call.declared_output(), output_max)
 }
 
 /// Every path there is. What can cost something is an operation, and there is one way for all of them.

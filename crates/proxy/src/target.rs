@@ -7,6 +7,7 @@ use bytes::Bytes;
 use domain::destination::BaseUrl;
 use domain::{Endpoint, EndpointId, Provider, SecretValue, Snapshot, Target, Version};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
+use tokens::Tokenizer;
 use wire::{Dialect, Operation};
 
 use crate::error::{Error, UpstreamFailure};
@@ -33,6 +34,8 @@ pub(crate) struct Destination {
     authorization: Option<(HeaderName, HeaderValue)>,
     /// The model name sent upstream in place of the slug.
     pub(crate) model: Option<Arc<str>>,
+    /// How its prompts are counted.
+    pub(crate) tokenizer: Tokenizer,
     credential: Option<SecretValue>,
 }
 
@@ -134,8 +137,20 @@ pub(crate) fn destination(
         },
         authorization,
         model: endpoint.target.target_model.clone(),
+        tokenizer: tokenizer(endpoint),
         credential,
     })
+}
+
+/// The tokenizer that the endpoint names, or else the one of its model's family.
+fn tokenizer(endpoint: &Endpoint) -> Tokenizer {
+    let model = endpoint.target.target_model.as_deref().unwrap_or(endpoint.slug.as_str());
+    match endpoint.target.tokenizer {
+        Some(domain::Tokenizer::O200k) => Tokenizer::O200k,
+        Some(domain::Tokenizer::Cl100k) => Tokenizer::Cl100k,
+        Some(domain::Tokenizer::Bytes) => Tokenizer::Bytes,
+        None => Tokenizer::for_model(model),
+    }
 }
 
 fn base_url(target: &Target, settings: &UpstreamSettings) -> Result<String, Error> {

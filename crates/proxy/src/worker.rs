@@ -17,6 +17,10 @@ use crate::upstream::Upstream;
 /// Whole answers that are read on at once after their callers left; a further one is settled at its hold.
 const DRAINS_MAX: usize = 1_024;
 
+/// Long prompts that are counted at once, each on a thread of its own; a further one is counted by its bytes. Each
+/// holds at most [`tokens::COUNTED_MAX`] of text.
+const COUNTS_MAX: usize = 4;
+
 /// What all workers share.
 #[derive(Debug)]
 pub struct Shared {
@@ -27,6 +31,8 @@ pub struct Shared {
     pub(crate) buffered: AtomicUsize,
     pub(crate) answer_room: AnswerRoom,
     pub(crate) drains: Arc<Semaphore>,
+    /// Places for long prompts to be counted beside the threads that serve calls.
+    pub(crate) counts: Arc<Semaphore>,
     in_flight: AtomicUsize,
     leaving: AtomicBool,
     draining: AtomicBool,
@@ -44,6 +50,7 @@ impl Shared {
             settings,
             buffered: AtomicUsize::new(0),
             drains: Arc::new(Semaphore::new(DRAINS_MAX)),
+            counts: Arc::new(Semaphore::new(COUNTS_MAX)),
             in_flight: AtomicUsize::new(0),
             leaving: AtomicBool::new(false),
             draining: AtomicBool::new(false),

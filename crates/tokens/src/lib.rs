@@ -1,18 +1,29 @@
-//! Counts tokens before a call is made, from sizes alone.
+//! Counts tokens before a call is made: text by the model's own vocabulary where it is known, by its bytes where it
+//! is not, everything else by constants.
 //!
-//! These are estimates, not a tokenizer. Text is counted by its bytes at a stated ratio, chosen high: English has
-//! about 4.5 bytes a token, code 3.3, Chinese, Japanese and Korean close to 3. So an estimate errs upwards, by
-//! about a half on English prose and hardly at all on Chinese. It errs downwards only on text that no vocabulary
-//! knows (random characters, base64, rare scripts: down to one byte a token). What the model server reports
-//! replaces it at the end of the call, so an error costs room for the length of a call, never money.
+//! By bytes is an estimate at a stated ratio, chosen high: English has about 4.5 bytes a token, code 3.3, Chinese,
+//! Japanese and Korean close to 3. So it errs upwards, by about a half on English prose and hardly at all on Chinese.
+//! It errs downwards only on text that a vocabulary hardly knows (random characters, base64, rare scripts: down to
+//! one byte a token; in older vocabularies such as `cl100k` Chinese too, down to two and a half). By vocabulary the
+//! text is exact, but for cuts in words of more than 2 KiB. What the model server reports replaces either at the end
+//! of the call, so an error costs room for the length of a call, never money.
 //!
-//! Guarantees: never fails, never reads text.
-//! Knows nothing of: models, providers, JSON.
-//! Begins at [`text`].
+//! Guarantees: never fails on any text; what a count costs is bounded in each byte and altogether; text is never
+//! kept, shown or logged.
+//! Knows nothing of: providers, JSON, threads of its callers.
+//! Begins at [`Tokenizer`] and [`Prompt`].
+
+mod prompt;
+mod tokenizer;
+mod vocabulary;
+
+pub use prompt::{COUNTED_MAX, Prompt};
+pub use tokenizer::Tokenizer;
+pub use vocabulary::PIECE_MAX;
 
 /// Bytes of UTF-8 text that are taken for one token.
 pub const BYTES_PER_TOKEN: usize = 3;
-/// What a chat template writes around each message: its start, its role, its end.
+/// What a chat template writes around each message: its start, its role, its end. Low by one where it has a name.
 pub const MESSAGE_OVERHEAD: u64 = 4;
 /// What a chat template writes after the last message, so that the model begins its reply. Once a call.
 pub const REPLY_PRIMING: u64 = 3;
@@ -30,7 +41,11 @@ pub const OUTPUT_GUESS: u64 = 512;
 /// Tokens of so many bytes of text, rounded up: any text at all is at least one token.
 #[must_use]
 pub fn text(bytes: usize) -> u64 {
-    u64::try_from(bytes.div_ceil(BYTES_PER_TOKEN)).unwrap_or(u64::MAX)
+    whole(bytes.div_ceil(BYTES_PER_TOKEN))
+}
+
+fn whole(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

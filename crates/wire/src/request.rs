@@ -9,6 +9,7 @@ mod chat;
 mod completions;
 mod fields;
 mod messages;
+mod prompt;
 mod responses;
 mod stream_options;
 
@@ -18,6 +19,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use self::prompt::Prompt;
+pub use self::prompt::READ_TWICE_MAX;
 use crate::operation::Operation;
 use crate::splice::{Edit, quoted, splice_pieces};
 
@@ -34,7 +37,7 @@ pub struct Call<'a> {
     /// What makes a stream tell its usage, where the caller's own options do not.
     usage_edit: Option<Edit<'static>>,
     declared_output: Option<u64>,
-    prompt_tokens: u64,
+    prompt: Prompt<'a>,
     prompt_place: PromptPlace,
     metadata: Option<&'a str>,
 }
@@ -118,11 +121,24 @@ impl Call<'_> {
         self.declared_output
     }
 
-    /// What the prompt is worth, estimated: see the crate `tokens` for which way it errs. 0 where an operation is
-    /// not charged for its prompt.
+    /// What the prompt is worth, estimated by its bytes: see the crate `tokens` for which way it errs. 0 where an
+    /// operation is not charged for its prompt.
     #[must_use]
     pub fn prompt_tokens(&self) -> u64 {
-        self.prompt_tokens
+        self.prompt.tokens()
+    }
+
+    /// Bytes of the prompt's text, escapes undone.
+    #[must_use]
+    pub fn prompt_bytes(&self) -> usize {
+        self.prompt.bytes()
+    }
+
+    /// The prompt taken out of the body, to be counted by a vocabulary. Reads it once more. `None` where it stands in
+    /// more than [`READ_TWICE_MAX`] bytes of JSON.
+    #[must_use]
+    pub fn prompt(&self) -> Option<tokens::Prompt> {
+        self.prompt.taken_out()
     }
 
     /// Whether the prompt has parts that the model server keeps, and that [`Self::prompt_tokens`] knows nothing of.
@@ -159,7 +175,7 @@ impl fmt::Debug for Call<'_> {
             .field("model", &self.model.name)
             .field("stream", &self.stream)
             .field("declared_output", &self.declared_output)
-            .field("prompt_tokens", &self.prompt_tokens)
+            .field("prompt_tokens", &self.prompt_tokens())
             .finish_non_exhaustive()
     }
 }

@@ -22,17 +22,51 @@ use crate::members::{members, string};
 const NESTED_MAX: usize = 4;
 
 /// What was counted.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct Tally {
     /// Bytes of text, escapes undone.
     pub(crate) bytes: usize,
     /// Tokens that are no text: media, and what a chat template adds.
     pub(crate) fixed: u64,
+    /// The texts themselves, where they are wanted.
+    texts: Option<tokens::Prompt>,
 }
 
 impl Tally {
-    pub(crate) fn tokens(self) -> u64 {
+    /// One that keeps the texts as well.
+    pub(crate) fn of_texts() -> Self {
+        Self { texts: Some(tokens::Prompt::default()), ..Self::default() }
+    }
+
+    /// What was counted, by bytes.
+    pub(crate) fn tokens(&self) -> u64 {
         tokens::text(self.bytes).saturating_add(self.fixed)
+    }
+
+    /// What was counted, ready to be counted in another way. Without its texts, if they were not kept.
+    pub(crate) fn into_prompt(self) -> tokens::Prompt {
+        let mut prompt = self.texts.unwrap_or_default();
+        prompt.add_tokens(self.fixed);
+        prompt
+    }
+
+    /// Counts JSON as it is written.
+    pub(crate) fn add_written(&mut self, json: &str) {
+        self.bytes += json.len();
+        if let Some(texts) = &mut self.texts {
+            texts.push(json);
+        }
+    }
+
+    /// Counts the content of a JSON string.
+    fn add_text(&mut self, string: &str) {
+        let bytes = escapes::unescaped_len(string.as_bytes());
+        self.bytes += bytes;
+        match &mut self.texts {
+            Some(texts) if texts.is_full() => texts.skip(bytes),
+            Some(texts) => texts.push(&escapes::unescaped(string)),
+            None => {}
+        }
     }
 
     /// Counts a value of this shape.
@@ -43,23 +77,21 @@ impl Tally {
     fn walk(&mut self, json: &RawValue, shape: Shape, nested: usize) {
         let mut document = serde_json::Deserializer::from_str(json.get());
         if (Walk { tally: self, shape, nested }).deserialize(&mut document).is_err() {
-            self.bytes += json.get().len();
+            self.add_written(json.get());
         }
     }
 
     /// A text, or a list of parts, or where the dialect knows that, one part.
     fn add_content(&mut self, json: &RawValue, listed: Listed, nested: usize) {
-        let shape = match json.get().as_bytes() {
-            [b'"', text @ ..] => {
-                self.bytes += escapes::unescaped_len(text.strip_suffix(b"\"").unwrap_or(text));
-                return;
-            }
+        let written = json.get();
+        let shape = match written.as_bytes() {
+            [b'"', .., b'"'] => return self.add_text(&written[1..written.len() - 1]),
             [b'[', ..] => Some(listed.list()),
             [b'{', ..] => listed.single(),
             _ => None,
         };
         match shape {
-            Some(_) if nested == NESTED_MAX => self.bytes += json.get().len(),
+            Some(_) if nested == NESTED_MAX => self.add_written(written),
             Some(shape) => self.walk(json, shape, nested + 1),
             None => {}
         }
@@ -70,7 +102,7 @@ impl Tally {
         match json.get() {
             "null" => {}
             string if string.starts_with('"') => self.add_content(json, Listed::Parts, 0),
-            other => self.bytes += other.len(),
+            other => self.add_written(other),
         }
     }
 

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
+use tokens::Tokenizer;
 use wire::{AnswerStream, DEPTH_MAX, Operation, UsageChunk, nests_too_deep, read_call, read_whole};
 
 fn operation() -> impl Strategy<Value = Operation> {
@@ -215,6 +216,7 @@ proptest! {
 
     #[test]
     fn a_prompt_counts_the_same_however_it_is_written(prompt in value()) {
+        Tokenizer::O200k.load();
         for (operation, name) in [
             (Operation::ChatCompletions, "messages"),
             (Operation::Messages, "messages"),
@@ -223,7 +225,10 @@ proptest! {
         ] {
             let count = |style| {
                 let request = written(&json!({ "model": "m", name: prompt }), style);
-                read_call(operation, request.as_bytes()).unwrap().prompt_tokens()
+                let call = read_call(operation, request.as_bytes()).unwrap();
+                let prompt = call.prompt().unwrap();
+                assert_eq!(prompt.tokens(Tokenizer::Bytes), call.prompt_tokens());
+                (call.prompt_tokens(), prompt.tokens(Tokenizer::O200k))
             };
             prop_assert_eq!(count(0), count(1));
             prop_assert_eq!(count(0), count(2));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use domain::destination::{BaseUrl, Reach, reach};
 use domain::edit::endpoint::{EndpointDraft, EndpointPatch, check_target};
 use domain::endpoint::VertexConfig;
-use domain::{Admission, Provider, Region, Scope, Slug, Target};
+use domain::{Admission, Provider, Region, Scope, Slug, Target, Tokenizer};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -79,12 +79,12 @@ struct TargetBody {
     /// The most the model can write; it caps the guess for calls that declare nothing.
     #[schema(value_type = Option<u64>, minimum = 1, maximum = 9_223_372_036_854_775_807_i64)]
     max_output_tokens: Option<Whole>,
+    /// How prompts are counted before they are sent; left out, the name that the model has upstream decides.
+    #[schema(value_type = Option<Tokenizer>)]
+    tokenizer: Option<Word<Tokenizer>>,
     #[serde(default, rename = "pricing")]
     #[schema(ignore)]
     _pricing: NotYet,
-    #[serde(default, rename = "tokenizer")]
-    #[schema(ignore)]
-    _tokenizer: NotYet,
     #[serde(default, rename = "hidden_output")]
     #[schema(ignore)]
     _hidden_output: NotYet,
@@ -173,6 +173,7 @@ fn stated(body: TargetBody) -> Result<Target, Error> {
         base_url: body.base_url.map(Arc::from),
         vertex_config: body.vertex_config.map(vertex).transpose()?,
         max_output_tokens: body.max_output_tokens.map(|Whole(tokens)| tokens),
+        tokenizer: body.tokenizer.map(|Word(tokenizer)| tokenizer),
     })
 }
 

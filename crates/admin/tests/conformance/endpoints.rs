@@ -100,6 +100,9 @@ async fn case_139_to_141_each_provider_has_its_own_fields() {
         ("long model", x(with(compatible(), "target_model", json!("m".repeat(256))))),
         ("output of nothing", x(with(compatible(), "max_output_tokens", json!(0)))),
         ("output in text", x(with(compatible(), "max_output_tokens", json!("5")))),
+        ("tokenizer of nobody", x(with(compatible(), "tokenizer", json!("p50k")))),
+        ("tokenizer in other letters", x(with(compatible(), "tokenizer", json!("O200K")))),
+        ("tokenizer by number", x(with(compatible(), "tokenizer", json!(200)))),
     ])
     .await;
 }
@@ -144,7 +147,6 @@ async fn features_that_are_not_there_yet_are_refused_and_null_asks_for_none() {
     hard["admission"] = json!("hard");
     each_is_refused(&[
         ("pricing", x("pricing", json!({"input": 1}))),
-        ("tokenizer", x("tokenizer", json!("o200k"))),
         ("hidden_output", x("hidden_output", json!(true))),
         ("provider_name", x("provider_name", json!("vllm"))),
         ("admission", hard),
@@ -153,6 +155,25 @@ async fn features_that_are_not_there_yet_are_refused_and_null_asks_for_none() {
     let gw = Gateway::start().await;
     let reply = gw.post(ENDPOINTS, x("pricing", Value::Null)).await;
     assert_eq!((reply.status, &reply.body["targets"]), (200, &json!([compatible()])));
+}
+
+#[tokio::test]
+async fn a_tokenizer_is_stored_and_shown_where_it_is_set() {
+    let gw = Gateway::start().await;
+    for (slug, word) in [("acme/a", "o200k"), ("acme/b", "cl100k"), ("acme/c", "bytes")] {
+        let target = with(compatible(), "tokenizer", json!(word));
+        let made = gw.post(ENDPOINTS, endpoint(slug, target.clone())).await;
+        assert_eq!((made.status, &made.body["targets"]), (200, &json!([target])));
+        assert_eq!(gw.get(&path(&made.body)).await.body["targets"], json!([target]));
+    }
+    let mut target = compatible();
+    target["tokenizer"] = Value::Null;
+    let made = gw.post(ENDPOINTS, endpoint("acme/d", target)).await;
+    assert_eq!(
+        (made.status, &made.body["targets"]),
+        (200, &json!([compatible()])),
+        "left out where it is not"
+    );
 }
 
 #[tokio::test]

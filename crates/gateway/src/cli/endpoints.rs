@@ -71,6 +71,9 @@ pub(super) struct TargetArgs {
     /// Baseten's environment.
     #[arg(long)]
     environment: Option<String>,
+    /// How prompts are counted: `o200k`, `cl100k`, `bytes`; by default the name of the model decides.
+    #[arg(long)]
+    tokenizer: Option<String>,
 }
 
 pub(super) async fn run(client: &Client, command: EndpointsCommand) -> anyhow::Result<()> {
@@ -113,6 +116,7 @@ impl TargetArgs {
             ("secret_id", self.secret),
             ("model_id", self.model_id),
             ("environment_name", self.environment),
+            ("tokenizer", self.tokenizer),
         ];
         let mut target =
             Map::from_iter([("provider".to_owned(), Value::from(provider.to_ascii_uppercase()))]);

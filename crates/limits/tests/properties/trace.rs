@@ -156,7 +156,7 @@ impl World {
         }
     }
 
-    fn bind(&self, path: usize) -> Arc<Path> {
+    pub(crate) fn bind(&self, path: usize) -> Arc<Path> {
         self.engine.bind(self.spec(path), self.now)
     }
 

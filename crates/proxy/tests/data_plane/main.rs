@@ -8,6 +8,7 @@ mod bad_input;
 mod calls;
 mod concurrency;
 mod connections;
+mod counting;
 mod dialects;
 mod enforcement;
 mod headers;

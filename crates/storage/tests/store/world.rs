@@ -157,6 +157,7 @@ pub(crate) fn create_endpoint(store: &Store, name: &str, secret: &str) -> Arc<En
             base_url: Some("http://10.0.0.1:8000/v1".into()),
             vertex_config: None,
             max_output_tokens: Some(4_096),
+            tokenizer: Some(domain::Tokenizer::Cl100k),
         },
         admission: Some(domain::Admission::Observed),
         private_allowed: true,

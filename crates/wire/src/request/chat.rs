@@ -1,12 +1,11 @@
 //! Reads a chat request in OpenAI's dialect.
 
-use serde_json::value::RawValue;
-
 use super::fields::{answers, declared, largest_bound, read_flag, read_members, read_metadata, read_model};
+use super::prompt::Prompt;
 use super::stream_options::read_stream_options;
 use super::{Call, Malformed, PromptPlace};
 use crate::operation::Operation;
-use crate::text::{Shape, Tally};
+use crate::text::Shape;
 
 /// Everything that is read.
 const NAMES: [&str; 17] = [
@@ -56,6 +55,9 @@ pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
     // From `documents` on, servers with templates of their own write them into the prompt.
     let shown =
         [tools, functions, response_format, prediction, documents, chat_template, chat_template_kwargs];
+    let mut prompt = Prompt::of_chat();
+    prompt.add(messages, Shape::MESSAGES);
+    prompt.add_shown(shown);
     Ok(Call {
         operation: Operation::ChatCompletions,
         json,
@@ -64,19 +66,8 @@ pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
         wants_usage: usage.asked,
         usage_edit: usage.edit,
         declared_output: declared(output, answers(n, best_of)?),
-        prompt_tokens: count_prompt(messages, shown),
+        prompt,
         prompt_place: PromptPlace::Body,
         metadata: read_metadata(metadata),
     })
-}
-
-fn count_prompt(messages: Option<&RawValue>, shown: [Option<&RawValue>; 7]) -> u64 {
-    let mut tally = Tally { fixed: tokens::REPLY_PRIMING, ..Tally::default() };
-    if let Some(messages) = messages {
-        tally.add(messages, Shape::MESSAGES);
-    }
-    for json in shown.into_iter().flatten() {
-        tally.add(json, Shape::Raw);
-    }
-    tally.tokens()
 }

@@ -6,6 +6,7 @@ use memchr::{memchr_iter, memchr3};
 use serde_json::value::RawValue;
 
 use super::fields::{answers, declared, largest_bound, read_flag, read_members, read_metadata, read_model};
+use super::prompt::Prompt;
 use super::stream_options::read_stream_options;
 use super::{Call, Malformed, PromptPlace};
 use crate::members::elements;
@@ -46,12 +47,11 @@ pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
     let model = read_model(json, model)?;
     let stream = read_flag("stream", stream)?;
     let usage = read_stream_options(json, stream_options)?;
-    let mut prompts = Prompts::read(prompt);
-    if let Some(suffix) = suffix {
-        prompts.tally.add(suffix, TEXT);
-    }
+    let mut counted = Prompt::default();
+    let prompts = counted.add_prompts(prompt);
+    counted.add(suffix, TEXT);
     let output = largest_bound(max_tokens, max_completion_tokens, max_output_tokens)?;
-    let answers = answers(n, best_of)?.saturating_mul(prompts.count.max(1));
+    let answers = answers(n, best_of)?.saturating_mul(prompts.max(1));
     Ok(Call {
         operation: Operation::Completions,
         json,
@@ -60,7 +60,7 @@ pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
         wants_usage: usage.asked,
         usage_edit: usage.edit,
         declared_output: declared(output, answers),
-        prompt_tokens: prompts.tally.tokens(),
+        prompt: counted,
         prompt_place: PromptPlace::Body,
         metadata: read_metadata(metadata),
     })
@@ -70,10 +70,9 @@ pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
 pub(super) fn read_embeddings(json: &str) -> Result<Call<'_>, Malformed> {
     let [model, input, messages] = read_members(json, ["model", "input", "messages"])?;
     let model = read_model(json, model)?;
-    let mut tally = Prompts::read(input).tally;
-    if let Some(messages) = messages {
-        tally.add(messages, Shape::MESSAGES);
-    }
+    let mut prompt = Prompt::default();
+    prompt.add_prompts(input);
+    prompt.add(messages, Shape::MESSAGES);
     Ok(Call {
         operation: Operation::Embeddings,
         json,
@@ -82,34 +81,33 @@ pub(super) fn read_embeddings(json: &str) -> Result<Call<'_>, Malformed> {
         wants_usage: false,
         usage_edit: None,
         declared_output: Some(0),
-        prompt_tokens: tally.tokens(),
+        prompt,
         prompt_place: PromptPlace::Body,
         metadata: None,
     })
 }
 
 /// The prompts of one request.
-#[derive(Default)]
-struct Prompts {
-    tally: Tally,
+pub(super) struct Prompts<'t> {
+    tally: &'t mut Tally,
     count: u64,
     /// A list of token numbers is one prompt, and this is its first number.
     in_numbers: bool,
 }
 
-impl Prompts {
-    fn read(json: Option<&RawValue>) -> Self {
-        let mut prompts = Self::default();
-        let Some(json) = json else { return prompts };
+impl<'t> Prompts<'t> {
+    /// Counts them, and says how many there are.
+    pub(super) fn count(json: &RawValue, tally: &'t mut Tally) -> u64 {
+        let mut prompts = Self { tally, count: 0, in_numbers: false };
         if let Some(len) = numbers(json.get()) {
-            prompts.tally.fixed = len;
+            prompts.tally.fixed += len;
             prompts.count = 1;
         } else if !json.get().starts_with('[') {
             prompts.add(json);
         } else if elements(json, |element| prompts.add(element)).is_err() {
-            prompts.tally.bytes += json.get().len();
+            prompts.tally.add_written(json.get());
         }
-        prompts
+        prompts.count
     }
 
     /// One prompt of a list, or the only one.

@@ -3,9 +3,10 @@
 use serde_json::value::RawValue;
 
 use super::fields::{declared, largest_bound, read_flag, read_members, read_metadata, read_model};
+use super::prompt::Prompt;
 use super::{Call, Malformed, PromptPlace};
 use crate::operation::Operation;
-use crate::text::{Listed, Shape, Tally};
+use crate::text::{Listed, Shape};
 
 /// Everything that is read of a request for a message.
 const NAMES: [&str; 11] = [
@@ -47,7 +48,7 @@ pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
         wants_usage: false,
         usage_edit: None,
         declared_output: declared(output, 1),
-        prompt_tokens: count_prompt(system, messages, [tools, output_config, output_format]),
+        prompt: prompt(system, messages, [tools, output_config, output_format]),
         prompt_place: PromptPlace::Body,
         metadata: read_metadata(metadata),
     })
@@ -64,27 +65,23 @@ pub(super) fn read_count(json: &str) -> Result<Call<'_>, Malformed> {
         wants_usage: false,
         usage_edit: None,
         declared_output: Some(0),
-        prompt_tokens: 0,
+        prompt: Prompt::default(),
         prompt_place: PromptPlace::Body,
         metadata: None,
     })
 }
 
-fn count_prompt(
-    system: Option<&RawValue>,
-    messages: Option<&RawValue>,
-    shown: [Option<&RawValue>; 3],
-) -> u64 {
-    let mut tally = Tally { fixed: tokens::REPLY_PRIMING, ..Tally::default() };
+fn prompt<'a>(
+    system: Option<&'a RawValue>,
+    messages: Option<&'a RawValue>,
+    shown: [Option<&'a RawValue>; 3],
+) -> Prompt<'a> {
+    let mut prompt = Prompt::of_chat();
     if let Some(system) = system.filter(|system| system.get() != "null") {
-        tally.fixed += tokens::MESSAGE_OVERHEAD;
-        tally.add(system, Shape::Content(Listed::Blocks));
+        prompt.add_template(tokens::MESSAGE_OVERHEAD);
+        prompt.add(Some(system), Shape::Content(Listed::Blocks));
     }
-    if let Some(messages) = messages {
-        tally.add(messages, Shape::TURNS);
-    }
-    for json in shown.into_iter().flatten() {
-        tally.add(json, Shape::Raw);
-    }
-    tally.tokens()
+    prompt.add(messages, Shape::TURNS);
+    prompt.add_shown(shown);
+    prompt
 }

@@ -3,10 +3,11 @@
 use serde_json::value::RawValue;
 
 use super::fields::{declared, largest_bound, once, read_flag, read_members, read_metadata, read_model};
+use super::prompt::Prompt;
 use super::{Call, Malformed, PromptPlace};
 use crate::members::members;
 use crate::operation::Operation;
-use crate::text::{Listed, Shape, Tally};
+use crate::text::{Listed, Shape};
 
 /// Everything that is read.
 const NAMES: [&str; 14] = [
@@ -53,6 +54,7 @@ pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
         false => PromptPlace::Body,
     };
     let shown = [tools, read_format(text)?, prompt];
+    let prompt = read_prompt(instructions, input, shown);
     Ok(Call {
         operation: Operation::Responses,
         json,
@@ -61,7 +63,7 @@ pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
         wants_usage: false,
         usage_edit: None,
         declared_output: declared(output, 1),
-        prompt_tokens: count_prompt(instructions, input, shown),
+        prompt,
         prompt_place,
         metadata: read_metadata(metadata),
     })
@@ -85,22 +87,20 @@ fn read_format(text: Option<&RawValue>) -> Result<Option<&RawValue>, Malformed> 
 
 /// Earlier turns and templates that the model server has kept (`previous_response_id`, `conversation`, `prompt`) are
 /// not in the body, so they are not counted before the call.
-fn count_prompt(
-    instructions: Option<&RawValue>,
-    input: Option<&RawValue>,
-    shown: [Option<&RawValue>; 3],
-) -> u64 {
-    let mut tally = Tally { fixed: tokens::REPLY_PRIMING, ..Tally::default() };
+fn read_prompt<'a>(
+    instructions: Option<&'a RawValue>,
+    input: Option<&'a RawValue>,
+    shown: [Option<&'a RawValue>; 3],
+) -> Prompt<'a> {
+    let mut prompt = Prompt::of_chat();
     for text in [instructions, input].into_iter().flatten() {
         if text.get().starts_with('[') {
-            tally.add(text, Shape::ITEMS);
+            prompt.add(Some(text), Shape::ITEMS);
         } else if text.get().starts_with('"') {
-            tally.fixed += tokens::MESSAGE_OVERHEAD;
-            tally.add(text, Shape::Content(Listed::ItemParts));
+            prompt.add_template(tokens::MESSAGE_OVERHEAD);
+            prompt.add(Some(text), Shape::Content(Listed::ItemParts));
         }
     }
-    for json in shown.into_iter().flatten() {
-        tally.add(json, Shape::Raw);
-    }
-    tally.tokens()
+    prompt.add_shown(shown);
+    prompt
 }

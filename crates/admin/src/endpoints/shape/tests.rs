@@ -33,6 +33,7 @@ fn a_target_of_each_provider_is_read() {
         r#"{"provider":"VERTEX","secret_id":"s","target_model":"g","vertex_config":{"project_id":"p","location":"eu"}}"#,
         r#"{"provider":"BASETEN_MODEL_API","target_model":"deepseek"}"#,
         r#"{"provider":"OPENAI","secret_id":"s","target_model":"gpt","max_output_tokens":1,"pricing":null}"#,
+        r#"{"provider":"OPENAI","secret_id":"s","target_model":"gpt","tokenizer":"cl100k"}"#,
     ] {
         assert!(created(target).is_ok(), "{target}: {:?}", created(target));
     }
@@ -73,10 +74,7 @@ fn a_bad_target_is_refused_by_the_name_of_its_field() {
             format!(r#"{{{ours},"base_url":"http://a","pricing":{{}}}}"#),
             "targets[0].pricing: this field is not",
         ),
-        (
-            format!(r#"{{{ours},"base_url":"http://a","tokenizer":"bytes"}}"#),
-            "targets[0].tokenizer: this field",
-        ),
+        (format!(r#"{{{ours},"base_url":"http://a","tokenizer":"o200k_base"}}"#), "targets[0].tokenizer"),
         (
             format!(r#"{{{ours},"base_url":"http://a","hidden_output":false}}"#),
             "targets[0].hidden_output: this",
