@@ -15,6 +15,7 @@ mod guard;
 mod listener;
 mod management;
 mod own;
+mod say;
 mod tls;
 mod turn;
 mod upkeep;

@@ -143,10 +143,9 @@ impl Error {
             Self::Overloaded | Self::LedgerFull => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
-            Self::Draining => {
-                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            Self::UnknownRoute
+            // Whether the connection goes on is not ours to say: see `serve`, and the listener when it drains.
+            Self::Draining
+            | Self::UnknownRoute
             | Self::InvalidKey
             | Self::NotOnboarded
             | Self::Body(_)

@@ -25,8 +25,8 @@ use crate::route::{Route, choose_route};
 use crate::settings::CallLog;
 use crate::worker::Worker;
 
-/// How often a call looks at the configuration again when it changes under its hands. Each look needs another edit
-/// of the same tree to come in between, so this is never reached but by an endless stream of edits.
+/// How often a call looks at the configuration again when it changes under its hands. Each look, but for one after a
+/// long prompt was counted, needs another edit to come in between, so only an endless stream of edits reaches this.
 const LOOKS_MAX: usize = 64;
 
 /// The paths of the data plane.

@@ -49,7 +49,7 @@ where
     match ended(served, &guarded) {
         Ended::InOrder if turn.may_be_unread() => farewell::part(guarded.into_inner()).await,
         Ended::InOrder => farewell::close(guarded.into_inner()).await,
-        Ended::Owing(word) => farewell::say(word, guarded.into_inner()).await,
+        Ended::Owing(word) => farewell::tell(word, guarded.into_inner()).await,
         Ended::Broken => {}
     }
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
+use super::say;
+
 /// How long parting may take in all.
 const PARTING_MAX: Duration = Duration::from_secs(5);
 /// How much of a caller that goes on sending is thrown away. Many clients send all of a body before they read.
@@ -44,9 +46,7 @@ impl LastWord {
                 "The header of the request is longer than 64 KiB or has more than 100 fields; send a smaller one.",
             ),
         };
-        let body = format!(
-            r#"{{"error":{{"message":"{message}","type":"invalid_request_error","param":null,"code":"{code}"}}}}"#
-        );
+        let body = say::error(code, message);
         let length = body.len();
         format!(
             "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\
@@ -56,7 +56,7 @@ impl LastWord {
 }
 
 /// Says the last word and parts.
-pub(super) async fn say<S: AsyncRead + AsyncWrite + Unpin>(word: LastWord, mut stream: S) {
+pub(super) async fn tell<S: AsyncRead + AsyncWrite + Unpin>(word: LastWord, mut stream: S) {
     let said = timeout(PARTING_MAX, stream.write_all(word.render().as_bytes())).await;
     if matches!(said, Ok(Ok(()))) {
         part(stream).await;

@@ -3,11 +3,12 @@
 //! The library takes any list of transfer codings that ends with `chunked`. Nobody who means well sends another than
 //! `chunked` alone, and what stands in front of us may have read it otherwise; so we don't guess where the body ends.
 
-use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use proxy::Body;
 
-const REFUSAL: &str = r#"{"error":{"message":"The transfer-encoding is not understood; send `chunked` alone, or a content-length.","type":"invalid_request_error","param":null,"code":"invalid_request"}}"#;
+use super::say;
+
+const REFUSAL: &str = "The transfer-encoding is not understood; send `chunked` alone, or a content-length.";
 
 /// Whether the end of this request's body is a matter of opinion.
 pub(super) fn is_doubtful<B>(request: &Request<B>) -> bool {
@@ -21,11 +22,8 @@ pub(super) fn is_doubtful<B>(request: &Request<B>) -> bool {
 
 /// The answer to it, after which the connection ends.
 pub(super) fn refusal() -> Response<Body> {
-    let mut response = Response::new(Body::from(Bytes::from_static(REFUSAL.as_bytes())));
-    *response.status_mut() = StatusCode::BAD_REQUEST;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    let mut response = say::answer(StatusCode::BAD_REQUEST, say::error("invalid_request", REFUSAL));
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
 

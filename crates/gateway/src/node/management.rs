@@ -6,7 +6,6 @@ use std::thread::JoinHandle;
 
 use admin::{Admin, Prober};
 use anyhow::Context as _;
-use bytes::Bytes;
 use domain::Endpoint;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
@@ -14,7 +13,7 @@ use hyper::body::Incoming;
 use proxy::{Body, Shared, Upstream};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Parts, Phase, upkeep, wiring};
+use super::{Parts, Phase, say, upkeep, wiring};
 
 /// Management requests under way at once; further ones wait on their connections.
 const UNDER_WAY_MAX: usize = 256;
@@ -102,14 +101,8 @@ async fn route(router: axum::Router, request: Request<Incoming>) -> Response<Bod
 }
 
 fn gone() -> Response<Body> {
-    let body =
-        Bytes::from_static(br#"{"code":"UNAVAILABLE","message":"The gateway is shutting down; try again."}"#);
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    response
-        .headers_mut()
-        .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
-    response
+    let body = r#"{"code":"UNAVAILABLE","message":"The gateway is shutting down; try again."}"#;
+    say::answer(StatusCode::SERVICE_UNAVAILABLE, body)
 }
 
 /// Tests an endpoint for management, with the data plane's own means.

@@ -2,10 +2,10 @@
 //!
 //! Begins at [`Own::at`].
 
-use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use proxy::{Body, Shared};
 
+use super::say;
 use crate::openapi;
 
 /// A route that belongs to neither house.
@@ -43,40 +43,24 @@ impl Own {
             return no_such_method();
         }
         match self {
-            Self::Live => say(StatusCode::OK, r#"{"status":"live"}"#),
+            Self::Live => say::answer(StatusCode::OK, r#"{"status":"live"}"#),
             Self::Ready if shared.is_leaving() => {
-                say(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"draining"}"#)
+                say::answer(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"draining"}"#)
             }
-            Self::Ready => say(StatusCode::OK, r#"{"status":"ready"}"#),
-            Self::OpenApi => send(StatusCode::OK, openapi::rendered()),
+            Self::Ready => say::answer(StatusCode::OK, r#"{"status":"ready"}"#),
+            Self::OpenApi => say::answer(StatusCode::OK, openapi::rendered()),
         }
     }
 }
 
 /// Nobody serves this path.
 pub(super) fn nobody() -> Response<Body> {
-    say(
-        StatusCode::NOT_FOUND,
-        r#"{"error":{"message":"No such path here.","type":"invalid_request_error","param":null,"code":"unknown_route"}}"#,
-    )
+    say::answer(StatusCode::NOT_FOUND, say::error("unknown_route", "No such path here."))
 }
 
 fn no_such_method() -> Response<Body> {
-    let mut response = say(
-        StatusCode::METHOD_NOT_ALLOWED,
-        r#"{"error":{"message":"This path takes GET alone.","type":"invalid_request_error","param":null,"code":"unknown_route"}}"#,
-    );
+    let body = say::error("unknown_route", "This path takes GET alone.");
+    let mut response = say::answer(StatusCode::METHOD_NOT_ALLOWED, body);
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET,HEAD"));
-    response
-}
-
-fn say(status: StatusCode, body: &'static str) -> Response<Body> {
-    send(status, Bytes::from_static(body.as_bytes()))
-}
-
-fn send(status: StatusCode, body: Bytes) -> Response<Body> {
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
