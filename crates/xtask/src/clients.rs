@@ -11,8 +11,6 @@ use anyhow::Context as _;
 
 use crate::steps::{has, root, run, say, skipped};
 
-const PYTHON_PINS: &str = "tests/clients/requirements.txt";
-const CONTRACT_PINS: &str = "tests/contract/requirements.txt";
 const NODE_PINS: [&str; 2] = ["tests/clients/node/package.json", "tests/clients/node/package-lock.json"];
 /// In an installation: the pins it was made from. Written last, and cleared with the rest: half an installation has none.
 const STAMP: &str = "tollgate-pins";
@@ -26,40 +24,30 @@ pub(crate) fn everything() -> anyhow::Result<()> {
 }
 
 fn python() -> anyhow::Result<()> {
-    if !has("python3", &["-c", "import venv, ensurepip"]) {
-        return skipped("Python clients", "python3 with venv, and PyPI");
-    }
-    let Some(python) = venv("target/venv", PYTHON_PINS)? else {
-        return skipped("Python clients", "PyPI, and Python 3.11 or newer");
-    };
-    unittests(&python, "tests/clients")
+    unittests("Python clients", "tests/clients", "target/venv")
 }
 
 /// The server against its own `OpenAPI` document, by a client that sends whatever the document allows and more.
 fn contract() -> anyhow::Result<()> {
-    if !has("python3", &["-c", "import venv, ensurepip"]) {
-        return skipped("contract", "python3 with venv, and PyPI");
-    }
-    let Some(python) = venv("target/venv-contract", CONTRACT_PINS)? else {
-        return skipped("contract", "PyPI, and Python 3.11 or newer");
-    };
-    unittests(&python, "tests/contract")
+    unittests("contract", "tests/contract", "target/venv-contract")
 }
 
-/// The Python of a virtual environment with what the pins name; none if it cannot be had.
-fn venv(home: &str, pins: &str) -> anyhow::Result<Option<String>> {
-    let venv = root().join(home);
+/// Runs the Python tests of a folder in a virtual environment with what its `requirements.txt` pins.
+fn unittests(what: &str, folder: &str, home: &str) -> anyhow::Result<()> {
+    if !has("python3", &["-c", "import venv, ensurepip"]) {
+        return skipped(what, "python3 with venv, and PyPI");
+    }
+    let (venv, pins) = (root().join(home), format!("{folder}/requirements.txt"));
     let python = text(&venv.join("bin/python"))?.to_owned();
     let install = || {
         run("python3", &["-m", "venv", "--clear", text(&venv)?])?;
-        run(&python, &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", pins])
+        run(&python, &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", &pins])
     };
-    Ok(installed(&venv, &[pins], &python, install)?.then_some(python))
-}
-
-fn unittests(python: &str, folder: &str) -> anyhow::Result<()> {
+    if !installed(&venv, &[&pins], &python, install)? {
+        return skipped(what, "PyPI, and Python 3.11 or newer");
+    }
     let tests = ["--start-directory", folder, "--pattern", "test_*.py"];
-    run(python, &[["-m", "unittest", "discover"].as_slice(), &tests].concat())
+    run(&python, &[["-m", "unittest", "discover"].as_slice(), &tests].concat())
 }
 
 fn node() -> anyhow::Result<()> {
