@@ -13,7 +13,9 @@ use std::sync::{Arc, Barrier, LazyLock};
 use std::time::Instant;
 
 use domain::{GroupId, LimitType, Now, Slug, Unit, Version};
-use limits::{CounterKey, CounterScope, Decision, Engine, Need, Path, PathLimit, PathSpec, Reservation};
+use limits::{
+    CounterKey, CounterScope, Decision, Engine, Measure, Need, Path, PathLimit, PathSpec, Reservation,
+};
 
 const LEVELS: u64 = 5;
 const WINDOWS: [(LimitType, Unit); 3] =
@@ -169,5 +171,5 @@ fn limit_of(owner: u64) -> PathLimit {
 fn key(owner: u64, kind: LimitType, unit: Unit) -> CounterKey {
     static SLUG: LazyLock<Slug> =
         LazyLock::new(|| "acme/chat".parse().unwrap_or_else(|_| unreachable!("a slug")));
-    CounterKey { owner: GroupId(owner), slug: SLUG.clone(), kind, unit }
+    CounterKey { owner: GroupId(owner), slug: SLUG.clone(), measure: Measure::Use(kind, unit) }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::{LimitType, Now};
+use domain::Now;
 
 use crate::moment::Moment;
 use crate::path::Path;
@@ -101,7 +101,7 @@ fn check(path: &Path, tokens: u64, state: &mut State, moment: &Moment) -> Option
     let mut fit = Fit::Yes;
     for hop in &path.hops {
         let counter = state.bound(hop.counter)?;
-        if !counter.admits(demand(hop.kind, tokens), hop.threshold, moment) {
+        if !counter.admits(hop.measure.demand(tokens), hop.threshold, moment) {
             fit = Fit::No;
         }
     }
@@ -112,7 +112,7 @@ fn check(path: &Path, tokens: u64, state: &mut State, moment: &Moment) -> Option
 #[inline]
 fn charge(path: &Path, tokens: u64, state: &mut State, moment: &Moment) {
     for hop in &path.hops {
-        state.held(hop.counter).charge(hop.kind, amount(hop.kind, tokens), moment);
+        state.held(hop.counter).charge(hop.measure, hop.measure.amount(tokens), moment);
     }
 }
 
@@ -122,7 +122,7 @@ fn refuse(path: &Path, tokens: u64, state: &mut State, moment: &Moment) -> Refus
     let obstacles = path
         .hops
         .iter()
-        .map(|hop| obstacle(state.held(hop.counter), demand(hop.kind, tokens), hop.threshold, moment));
+        .map(|hop| obstacle(state.held(hop.counter), hop.measure.demand(tokens), hop.threshold, moment));
     let (limit, verdict) = refusal::verdict(obstacles);
     Refusal { limit, verdict, standings: standings(path, state, moment) }
 }
@@ -138,19 +138,4 @@ fn standings(path: &Path, state: &mut State, moment: &Moment) -> Standings {
         standings.push(Standing { limit, remaining, reset_nanos });
     }
     standings
-}
-
-/// What an admitted call is charged.
-#[inline]
-fn amount(kind: LimitType, tokens: u64) -> u64 {
-    match kind {
-        LimitType::Request => 1,
-        LimitType::Token => tokens,
-    }
-}
-
-/// What has to fit: an exhausted counter refuses a call that costs nothing as well.
-#[inline]
-pub(crate) fn demand(kind: LimitType, tokens: u64) -> u64 {
-    amount(kind, tokens).max(1)
 }

@@ -33,9 +33,10 @@ impl Default for Engine {
 pub struct Reading {
     /// Charged in the present window. A rolling counter's includes its unsettled holds, a DAY counter's does not.
     pub used: u64,
-    /// Held by unsettled calls; 0 for rolling counters.
+    /// Held by unsettled calls; 0 for rolling counters, the number of calls for calls in flight.
     pub pending: u64,
     /// DAY: whether a call has ever been charged, or the counter opened with use. Rolling: whether anything is used.
+    /// Calls in flight: whether there are any.
     pub touched: bool,
 }
 

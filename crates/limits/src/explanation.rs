@@ -5,7 +5,7 @@
 
 use domain::Now;
 
-use crate::admission::{Need, demand};
+use crate::admission::Need;
 use crate::counter::Counter;
 use crate::engine::Reading;
 use crate::moment::Moment;
@@ -59,7 +59,7 @@ pub enum Fit {
 pub(crate) fn explain(tree: &Tree, spec: &PathSpec, need: Need, now: Now) -> Option<Explanation> {
     let tokens = need.tokens(tokens_max(&spec.limits));
     let look = |limit: &PathLimit, counter: &mut Counter, moment: &Moment| {
-        let obstacle = obstacle(counter, demand(limit.counter.kind, tokens), limit.threshold, moment);
+        let obstacle = obstacle(counter, limit.counter.measure.demand(tokens), limit.threshold, moment);
         (state(counter, limit.threshold, moment), obstacle)
     };
     let (moment, seen) = tree.survey(spec, now, look)?;

@@ -13,9 +13,10 @@
 //! | `estimate` | what a call asks for, by the way it is admitted |
 //! | `settlement` | refunds, overage, giving back |
 //! | `standing` | what is left, for headers |
+//! | `measure` | what a limit counts |
 //! | `path` | a compiled list of limits, bound to counters |
 //! | `tree` | the one lock of a root, its counters, and how they are opened and given back |
-//! | `counter` | a counter: `ring` and `log` for rolling windows, `day` for calendar days |
+//! | `counter` | a counter: `ring` and `log` for rolling windows, `day` for calendar days, none for calls in flight |
 //! | `moment` | time under the lock |
 //!
 //! Guarantees: admitted charges never pass a threshold at any concurrency; a refusal changes nothing; what is held is
@@ -31,6 +32,7 @@ mod counter;
 mod engine;
 mod estimate;
 mod explanation;
+mod measure;
 mod moment;
 mod path;
 mod refusal;
@@ -42,6 +44,7 @@ pub use admission::{Admission, Decision, Need};
 pub use engine::{Engine, Reading};
 pub use estimate::Estimate;
 pub use explanation::{Explanation, Fit, LimitState};
+pub use measure::Measure;
 pub use path::{CounterKey, CounterScope, Path, PathLimit, PathSpec};
 pub use refusal::{Refusal, Verdict};
 pub use settlement::Reservation;

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use domain::{GroupId, LimitType, Slug, Unit, Version};
+use domain::{GroupId, Slug, Version};
 
+use crate::measure::Measure;
 use crate::standing::STANDINGS_MAX;
 use crate::tree::{Handle, Tree};
 
@@ -15,9 +16,7 @@ pub struct CounterKey {
     /// Of which model.
     pub slug: Slug,
     /// What is counted.
-    pub kind: LimitType,
-    /// Within which window.
-    pub unit: Unit,
+    pub measure: Measure,
 }
 
 /// Whose counter a limit is checked against.
@@ -74,7 +73,7 @@ pub struct Path {
     pub(crate) tree: Arc<Tree>,
     pub(crate) epoch: Version,
     pub(crate) hops: Box<[Hop]>,
-    /// The hops whose counter is the caller's own.
+    /// The hops whose counter is the caller's own and counts use.
     pub(crate) own: Box<[usize]>,
     /// A guess of output tokens is never the reason that a call can never fit.
     pub(crate) tokens_max: u64,
@@ -86,7 +85,7 @@ pub struct Path {
 pub(crate) struct Hop {
     pub(crate) counter: Handle,
     pub(crate) threshold: u64,
-    pub(crate) kind: LimitType,
+    pub(crate) measure: Measure,
 }
 
 impl Path {
@@ -94,10 +93,12 @@ impl Path {
         let hop = |(limit, handle): (&PathLimit, &Handle)| Hop {
             counter: *handle,
             threshold: limit.threshold,
-            kind: limit.counter.kind,
+            measure: limit.counter.measure,
         };
         let hops: Box<[Hop]> = limits.iter().zip(handles).map(hop).collect();
-        let is_own = |limit: &PathLimit| limit.scope == CounterScope::Group;
+        let is_own = |limit: &PathLimit| {
+            limit.scope == CounterScope::Group && limit.counter.measure != Measure::Concurrency
+        };
         let own = limits.iter().enumerate().filter(|(_, limit)| is_own(limit));
         let own: Box<[usize]> = own.map(|(index, _)| index).take(STANDINGS_MAX).collect();
         let tokens_max = tokens_max(&limits);
@@ -114,6 +115,6 @@ impl Path {
 
 /// The smallest token threshold: what a guess is clamped to.
 pub(crate) fn tokens_max(limits: &[PathLimit]) -> u64 {
-    let of_tokens = limits.iter().filter(|limit| limit.counter.kind == LimitType::Token);
+    let of_tokens = limits.iter().filter(|limit| limit.counter.measure.counts_tokens());
     of_tokens.map(|limit| limit.threshold).min().unwrap_or(u64::MAX)
 }

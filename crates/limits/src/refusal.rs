@@ -3,6 +3,7 @@
 use domain::Unit;
 
 use crate::counter::Counter;
+use crate::measure::Measure;
 use crate::moment::Moment;
 use crate::standing::Standings;
 
@@ -36,13 +37,14 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The published word for a refusal by a limit of this unit.
+    /// The published word for a refusal by a limit of this measure.
     #[must_use]
-    pub fn code(self, unit: Unit) -> &'static str {
-        match (self, unit) {
+    pub fn code(self, measure: Measure) -> &'static str {
+        match (self, measure) {
             (Self::NeverFits, _) => "request_exceeds_limit",
-            (Self::Wait { .. }, Unit::Second | Unit::Minute) => "rate_limit_exceeded",
-            (Self::Wait { .. }, Unit::Day) => "usage_limit_exceeded",
+            (Self::Wait { .. }, Measure::Use(_, Unit::Second | Unit::Minute)) => "rate_limit_exceeded",
+            (Self::Wait { .. }, Measure::Use(_, Unit::Day)) => "usage_limit_exceeded",
+            (Self::Wait { .. }, Measure::Concurrency) => "concurrency_limit_exceeded",
         }
     }
 }

@@ -65,7 +65,7 @@ fn end(reservation: Reservation, tokens: u64, requests: u64, now: Now) {
     let mut state = path.tree.state();
     let moment = state.moment(now);
     for hop in &path.hops {
-        state.held(hop.counter).end(hop.kind, &ending, &moment);
+        state.held(hop.counter).end(hop.measure, &ending, &moment);
     }
     // The path may be the last reference to its tree: free it after the lock.
     drop(state);

@@ -9,6 +9,7 @@
 //! at 0.5    ask leaf 5~900 holding -> ok 100              # tokens held
 //! at 0.5    explain me/req/m=3 for 1+2 -> ok 3: 2 left 1 more 59.5 all 60 fits now    # used, left or owed, and when
 //! at 0.5    read me/req/m -> 2                            # used, or used+pending, or none
+//! at 0.5    path few: me/calls=2                      # calls in flight
 //! at 1      settle a 25
 //! at 1      spend leaf 0+20 -> ok                         # ask, and settle with all of it
 //! ```
@@ -23,8 +24,8 @@ use std::sync::Arc;
 
 use domain::{Day, GroupId, LimitType, Now, Unit, Version};
 use limits::{
-    CounterKey, CounterScope, Decision, Engine, Fit, LimitState, Need, Path, PathLimit, PathSpec, Reading,
-    Reservation, Verdict,
+    CounterKey, CounterScope, Decision, Engine, Fit, LimitState, Measure, Need, Path, PathLimit, PathSpec,
+    Reading, Reservation, Verdict,
 };
 
 const ROOT: GroupId = GroupId(1);
@@ -57,6 +58,11 @@ fn shared_and_own_counters_are_what_the_path_says() {
 #[test]
 fn explanations_say_what_would_happen_and_charge_nothing() {
     check(include_str!("cases/explanations.txt"));
+}
+
+#[test]
+fn calls_in_flight_are_counted_while_they_last() {
+    check(include_str!("cases/calls.txt"));
 }
 
 #[test]
@@ -257,29 +263,43 @@ fn path_limit(text: &str) -> PathLimit {
 const OWNERS: [&str; 4] = ["me", "mum", "root", "sib"];
 
 fn counter_key(text: &str) -> CounterKey {
-    let [owner, kind, unit] = text.split('/').collect::<Vec<_>>().try_into().unwrap();
+    let (owner, measure) = text.split_once('/').unwrap();
     let owner = OWNERS.iter().position(|known| *known == owner).unwrap();
     CounterKey {
         owner: GroupId(u64::try_from(owner).unwrap()),
         slug: "acme/chat".parse().unwrap(),
-        kind: match kind {
-            "req" => LimitType::Request,
-            "tok" => LimitType::Token,
-            _ => panic!("not a type: {kind}"),
-        },
-        unit: match unit {
-            "s" => Unit::Second,
-            "m" => Unit::Minute,
-            "d" => Unit::Day,
-            _ => panic!("not a unit: {unit}"),
-        },
+        measure: measure_of(measure),
     }
 }
 
+fn measure_of(text: &str) -> Measure {
+    let Some((kind, unit)) = text.split_once('/') else {
+        assert_eq!(text, "calls", "not a measure");
+        return Measure::Concurrency;
+    };
+    let kind = match kind {
+        "req" => LimitType::Request,
+        "tok" => LimitType::Token,
+        _ => panic!("not a type: {kind}"),
+    };
+    let unit = match unit {
+        "s" => Unit::Second,
+        "m" => Unit::Minute,
+        "d" => Unit::Day,
+        _ => panic!("not a unit: {unit}"),
+    };
+    Measure::Use(kind, unit)
+}
+
 fn key_text(key: &CounterKey) -> String {
-    let kind = if key.kind == LimitType::Request { "req" } else { "tok" };
-    let unit = key.unit.name().to_lowercase();
-    format!("{}/{kind}/{}", OWNERS[usize::try_from(key.owner.0).unwrap()], &unit[..1])
+    let owner = OWNERS[usize::try_from(key.owner.0).unwrap()];
+    match key.measure {
+        Measure::Concurrency => format!("{owner}/calls"),
+        Measure::Use(kind, unit) => {
+            let kind = if kind == LimitType::Request { "req" } else { "tok" };
+            format!("{owner}/{kind}/{}", &unit.name().to_lowercase()[..1])
+        }
+    }
 }
 
 fn number(text: &str) -> u64 {

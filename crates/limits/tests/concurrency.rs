@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex};
 
 use domain::{Day, GroupId, LimitType, Now, Unit, Version};
 use limits::{
-    CounterKey, CounterScope, Decision, Engine, Need, Path, PathLimit, PathSpec, Reading, Reservation,
+    CounterKey, CounterScope, Decision, Engine, Measure, Need, Path, PathLimit, PathSpec, Reading,
+    Reservation,
 };
 
 const THREADS: u64 = 8;
@@ -199,5 +200,9 @@ fn bind_at(engine: &Engine, limits: &[(u64, LimitType, Unit)], threshold: u64, e
 }
 
 fn key(owner: u64, kind: LimitType, unit: Unit) -> CounterKey {
-    CounterKey { owner: GroupId(owner), slug: "acme/chat".parse().unwrap(), kind, unit }
+    CounterKey {
+        owner: GroupId(owner),
+        slug: "acme/chat".parse().unwrap(),
+        measure: Measure::Use(kind, unit),
+    }
 }

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use domain::{Group, GroupId, LimitType, Now, Slug, Snapshot, Version};
+use domain::{Group, GroupId, Now, Slug, Snapshot, Version};
 use limits::{Engine, Path};
 use storage::Store;
 
@@ -60,7 +60,7 @@ pub(crate) fn compile(
 ) -> Lane {
     let spec = store.path_spec(snapshot, (group, slug), now.day());
     let epoch = spec.epoch;
-    let limits_tokens = spec.limits.iter().any(|limit| limit.counter.kind == LimitType::Token);
+    let limits_tokens = spec.limits.iter().any(|limit| limit.counter.measure.counts_tokens());
     let groups = snapshot.lineage(group).map(|group| group.id).collect();
     Lane { slug: slug.clone(), epoch, path: engine.bind(spec, now), limits_tokens, groups }
 }

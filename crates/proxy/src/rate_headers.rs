@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use domain::{LimitType, Now, Unit};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use limits::{Path, Standings};
+use limits::{Measure, Path, Standings};
 use wire::Dialect;
 
 const NANOS_PER_MS: u64 = 1_000_000;
@@ -61,15 +61,19 @@ impl RateHeaders {
     pub(crate) fn new(path: &Path, standings: &Standings, now: Now) -> Self {
         let row = |standing: limits::Standing| {
             let limit = &path.limits()[standing.limit];
-            Row {
-                kind: limit.counter.kind,
-                unit: limit.counter.unit,
-                threshold: limit.threshold,
-                remaining: standing.remaining,
-                reset_s: seconds(standing.reset_nanos),
+            match limit.counter.measure {
+                Measure::Use(kind, unit) => Some(Row {
+                    kind,
+                    unit,
+                    threshold: limit.threshold,
+                    remaining: standing.remaining,
+                    reset_s: seconds(standing.reset_nanos),
+                }),
+                // Standings have none of these: no header has a place for them.
+                Measure::Concurrency => None,
             }
         };
-        Self { rows: standings.iter().map(row).collect(), at_ms: now.wall_ms }
+        Self { rows: standings.iter().filter_map(row).collect(), at_ms: now.wall_ms }
     }
 
     /// Writes all headers; none where no limit is the caller's own.

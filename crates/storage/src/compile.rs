@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use domain::{BindingLimit, Day, Enforcement, Group, LimitType, Slug, Snapshot, Unit, binding_limits};
-use limits::{CounterKey, CounterScope, PathLimit, PathSpec};
+use limits::{CounterKey, CounterScope, Measure, PathLimit, PathSpec};
 
 use crate::store::Store;
 use crate::today::{Use, UseScope};
@@ -19,8 +19,7 @@ impl Store {
             counter: CounterKey {
                 owner: binding.owner,
                 slug: slug.clone(),
-                kind: binding.limit.kind,
-                unit: binding.limit.unit,
+                measure: Measure::Use(binding.limit.kind, binding.limit.unit),
             },
             threshold: binding.limit.threshold,
             source: binding.source,

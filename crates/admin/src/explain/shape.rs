@@ -144,7 +144,7 @@ impl ExplainView {
         warnings: Vec<String>,
     ) -> Self {
         let code = explained.refusal.and_then(|(limit, verdict)| {
-            spec.limits.get(limit).map(|limit| verdict.code(limit.counter.unit))
+            spec.limits.get(limit).map(|limit| verdict.code(limit.counter.measure))
         });
         let passes_at = match explained.refusal {
             Some((_, Verdict::Wait { nanos, .. })) => Some(Moment::after(explained.at.wall_ms, nanos)),

@@ -6,6 +6,7 @@ use domain::{Day, LimitType, Unit, Version};
 use foldhash::{HashMap, HashMapExt};
 
 use crate::counter::Counter;
+use crate::measure::Measure;
 use crate::path::{CounterKey, PathLimit};
 
 /// Names and entries of a tree's counters.
@@ -46,7 +47,7 @@ pub(crate) enum Work {
 impl Named {
     /// Whether this is the limit's counter. One of a day is not if the limit came back after a gap.
     fn serves(&self, limit: &PathLimit) -> bool {
-        limit.counter.unit != Unit::Day || limit.since <= self.seen
+        limit.counter.measure.unit() != Some(Unit::Day) || limit.since <= self.seen
     }
 }
 
@@ -81,16 +82,18 @@ impl Directory {
                 let known = entry.get_mut();
                 let serves = known.serves(limit);
                 known.seen = known.seen.max(epoch);
-                match (limit.counter.unit, limit.counter.kind) {
+                match limit.counter.measure {
                     _ if !serves => {
                         let old = std::mem::replace(&mut known.at, vacant());
                         retired.push(old);
                         Work::Open { at: known.at, fresh: fresh(), retires: Some(old) }
                     }
-                    (Unit::Second | Unit::Minute, LimitType::Request) => {
+                    Measure::Use(LimitType::Request, Unit::Second | Unit::Minute) => {
                         Work::Reshape { at: known.at, fresh: fresh() }
                     }
-                    (Unit::Day, _) | (_, LimitType::Token) => Work::Keep { at: known.at },
+                    Measure::Use(_, Unit::Day) | Measure::Use(LimitType::Token, _) | Measure::Concurrency => {
+                        Work::Keep { at: known.at }
+                    }
                 }
             }
         }

@@ -9,7 +9,7 @@ mod oracle;
 mod trace;
 
 use domain::{LimitType, Now, THRESHOLD_MAX, Unit};
-use limits::{CounterKey, Fit, LimitState, Need, Standing, Verdict};
+use limits::{CounterKey, Fit, LimitState, Measure, Need, Standing, Verdict};
 use proptest::prelude::*;
 
 use crate::follower::Follower;
@@ -80,7 +80,7 @@ proptest! {
         calls in prop::collection::vec((0..u64::MAX, 0..u64::MAX, 0..40_000_000_000_u64), 1..30),
         unit in prop_oneof![Just(Unit::Minute), Just(Unit::Day)],
     ) {
-        let key = CounterKey { unit, ..day_key(0, LimitType::Token) };
+        let key = CounterKey { measure: Measure::Use(LimitType::Token, unit), ..day_key(0, LimitType::Token) };
         let mut world = World::new(&[Declared { key: key.clone(), threshold: THRESHOLD_MAX }]);
         let mut charges: Vec<(Now, u128)> = Vec::new();
         for (asked, used, pause) in calls {
@@ -144,7 +144,7 @@ proptest! {
         let nth = raised.0 % after.limits.len();
         let lower = &after.limits[nth];
         let higher = lower.threshold + raised.1;
-        let is_log = lower.key.kind == LimitType::Request && lower.threshold <= 64;
+        let is_log = matches!(lower.key.measure, Measure::Use(LimitType::Request, _)) && lower.threshold <= 64;
         let threshold = if is_log { higher.min(64) } else { higher };
         after.step(&Step::Edit { nth, threshold });
         if let Outcome::Admitted { .. } = before.ask(path, need, 0) {
@@ -296,7 +296,8 @@ proptest! {
 fn sustained_use_is_close_to_the_threshold() {
     for (unit, window_ns, per_cent) in [(Unit::Minute, 60_000_000_000, 98), (Unit::Second, 1_000_000_000, 90)]
     {
-        let key = CounterKey { unit, ..day_key(0, LimitType::Token) };
+        let key =
+            CounterKey { measure: Measure::Use(LimitType::Token, unit), ..day_key(0, LimitType::Token) };
         let threshold = 2_000;
         let mut world = World::new(&[Declared { key, threshold }]);
         // Evenly spaced calls, a little more than fit.
@@ -315,7 +316,8 @@ fn sustained_use_is_close_to_the_threshold() {
 
 /// 16: what is told is what is left of the caller's own limits.
 fn check_standings(world: &World, path: &[Declared], standings: &[Standing]) -> Result<(), TestCaseError> {
-    let own = path.iter().filter(|limit| limit.key.owner == path[0].key.owner).count();
+    let is_told = |limit: &&Declared| limit.key.measure != Measure::Concurrency;
+    let own = path.iter().filter(|limit| limit.key.owner == path[0].key.owner).filter(is_told).count();
     prop_assert!(standings.len() == own || standings.is_empty());
     for standing in standings {
         let limit = &path[standing.limit];
@@ -366,5 +368,6 @@ fn without_guesses_and_edits(step: Step) -> Option<Step> {
 }
 
 fn day_key(owner: u64, kind: LimitType) -> CounterKey {
-    CounterKey { owner: domain::GroupId(owner), slug: "acme/chat".parse().unwrap(), kind, unit: Unit::Day }
+    let measure = Measure::Use(kind, Unit::Day);
+    CounterKey { owner: domain::GroupId(owner), slug: "acme/chat".parse().unwrap(), measure }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use domain::{Day, GroupId, LimitType, Now, Unit, Version};
 use limits::{
-    CounterKey, CounterScope, Decision, Engine, Explanation, Need, Path, PathLimit, PathSpec, Reading,
-    Reservation, Standing, Verdict,
+    CounterKey, CounterScope, Decision, Engine, Explanation, Measure, Need, Path, PathLimit, PathSpec,
+    Reading, Reservation, Standing, Verdict,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -211,12 +211,12 @@ impl World {
 
 /// What an admitted call is charged on a counter.
 pub(crate) fn amount(key: &CounterKey, tokens: u64) -> u64 {
-    if key.kind == LimitType::Request { 1 } else { tokens }
+    if key.measure.counts_tokens() { tokens } else { 1 }
 }
 
 /// What has to fit.
 pub(crate) fn demand(path: &[Declared], limit: &Declared, need: Need) -> u64 {
-    let tokens = path.iter().filter(|limit| limit.key.kind == LimitType::Token);
+    let tokens = path.iter().filter(|limit| limit.key.measure.counts_tokens());
     let smallest = tokens.map(|limit| limit.threshold).min().unwrap_or(u64::MAX);
     let tokens = match need {
         Need::Declared { prompt, output } => prompt + output,
@@ -228,11 +228,9 @@ pub(crate) fn demand(path: &[Declared], limit: &Declared, need: Need) -> u64 {
 
 /// Up to ten limits, at most one for each counter.
 pub(crate) fn limits() -> impl Strategy<Value = Vec<Declared>> {
-    let kinds = select(vec![LimitType::Request, LimitType::Token]);
-    let units = select(vec![Unit::Second, Unit::Minute, Unit::Day]);
-    let declared = (0..4_u64, kinds, units).prop_flat_map(|(owner, kind, unit)| {
-        let key = CounterKey { owner: GroupId(owner), slug: "acme/chat".parse().unwrap(), kind, unit };
-        threshold(kind).prop_map(move |threshold| Declared { key: key.clone(), threshold })
+    let declared = (0..4_u64, measure()).prop_flat_map(|(owner, measure)| {
+        let key = CounterKey { owner: GroupId(owner), slug: "acme/chat".parse().unwrap(), measure };
+        threshold(measure).prop_map(move |threshold| Declared { key: key.clone(), threshold })
     });
     prop::collection::vec(declared, 1..10).prop_map(|mut limits| {
         let all = limits.clone();
@@ -245,11 +243,21 @@ pub(crate) fn limits() -> impl Strategy<Value = Vec<Declared>> {
     })
 }
 
+fn measure() -> impl Strategy<Value = Measure> {
+    let kinds = select(vec![LimitType::Request, LimitType::Token]);
+    let units = select(vec![Unit::Second, Unit::Minute, Unit::Day]);
+    prop_oneof![
+        6 => (kinds, units).prop_map(|(kind, unit)| Measure::Use(kind, unit)),
+        1 => Just(Measure::Concurrency),
+    ]
+}
+
 /// Request thresholds on both sides of the longest log.
-fn threshold(kind: LimitType) -> BoxedStrategy<u64> {
-    match kind {
-        LimitType::Request => prop_oneof![3 => 1..8_u64, 1 => 60..70_u64].boxed(),
-        LimitType::Token => (1..300_u64).boxed(),
+fn threshold(measure: Measure) -> BoxedStrategy<u64> {
+    match measure {
+        Measure::Use(LimitType::Request, _) => prop_oneof![3 => 1..8_u64, 1 => 60..70_u64].boxed(),
+        Measure::Use(LimitType::Token, _) => (1..300_u64).boxed(),
+        Measure::Concurrency => (1..5_u64).boxed(),
     }
 }
 
