@@ -135,7 +135,7 @@ fn per_mille((sorted, rank): (&Vec<u64>, usize)) -> u64 {
 }
 
 fn admit(engine: &Engine, path: &Arc<Path>, now: Now) -> Reservation {
-    match engine.reserve(path, NEED, now) {
+    match engine.reserve(path, NEED, now, None) {
         Decision::Admitted(admission) => admission.reservation,
         Decision::Refused(_) | Decision::Stale => unreachable!("nothing in this benchmark is ever full"),
     }

@@ -29,16 +29,16 @@ pub(crate) struct Counter {
 const _: () = assert!(size_of::<Counter>() == 64);
 
 /// What admission looks at, whatever the form.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Gauge {
     /// What stands against a threshold: used and held.
-    level: u64,
+    pub(crate) level: u64,
     /// The holds of calls that have not settled. Calls in flight: all of the level. DAY: part of it, and stays when the
     /// day ends. Rolling: in the
     /// level while their slots are live, and summed here only to tell whether a call in flight stands in the way.
-    held: u64,
+    pub(crate) held: u64,
     /// From this time on the level may be too high; `u64::MAX` if time changes nothing. On the clock of the form.
-    wake: u64,
+    pub(crate) wake: u64,
 }
 
 #[derive(Debug, Default)]
@@ -71,7 +71,7 @@ impl Gauge {
         self.level = self.level.saturating_sub(amount);
     }
 
-    fn without_holds(&self) -> u64 {
+    pub(crate) fn without_holds(&self) -> u64 {
         self.level.saturating_sub(self.held)
     }
 }
@@ -198,6 +198,13 @@ impl Counter {
         self.add(amount, moment);
     }
 
+    /// Takes `amount` tokens more for a call that was charged before, held until it settles.
+    #[inline]
+    pub(crate) fn top_up(&mut self, amount: u64, moment: &Moment) {
+        self.gauge.held = self.gauge.held.saturating_add(amount);
+        self.add(amount, moment);
+    }
+
     #[inline]
     fn add(&mut self, amount: u64, moment: &Moment) {
         self.gauge.add(amount);
@@ -211,7 +218,7 @@ impl Counter {
 
     /// Replaces what an admitted call took with what it used.
     #[inline]
-    pub(crate) fn end(&mut self, measure: Measure, ending: &Ending, moment: &Moment) {
+    pub(crate) fn end(&mut self, measure: Measure, ending: &Ending<'_>, moment: &Moment) {
         self.inflight = self.inflight.saturating_sub(1);
         match measure {
             Measure::Use(LimitType::Request, _) if ending.requests == 0 => {
@@ -223,21 +230,21 @@ impl Counter {
         }
     }
 
-    fn give_request_back(&mut self, ending: &Ending, moment: &Moment) {
+    fn give_request_back(&mut self, ending: &Ending<'_>, moment: &Moment) {
         self.advance(moment);
         let gauge = &mut self.gauge;
         match &mut self.form {
             Form::Vacant | Form::Calls => {}
-            Form::Day(_) => DayCounter::give_request_back(gauge, ending.charged.day),
-            Form::Log(log) => log.give_back(gauge, ending.charged.mono_ns),
-            Form::Ring(ring) => ring.refund(gauge, 1, ending.charged.place(ring.span).slot),
+            Form::Day(_) => DayCounter::give_request_back(gauge, ending.admitted.day),
+            Form::Log(log) => log.give_back(gauge, ending.admitted.mono_ns),
+            Form::Ring(ring) => ring.refund(gauge, 1, ending.admitted.place(ring.span).slot),
         }
     }
 
-    /// A surplus goes back to the slot that took it, or nowhere if that has left; overage is charged now, in full, past
+    /// A surplus goes back to the slots that took it, or nowhere if they have left; overage is charged now, in full, past
     /// the threshold if need be.
     #[inline]
-    fn settle_tokens(&mut self, ending: &Ending, moment: &Moment) {
+    fn settle_tokens(&mut self, ending: &Ending<'_>, moment: &Moment) {
         self.advance(moment);
         let &Ending { held, tokens, .. } = ending;
         match &mut self.form {
@@ -248,9 +255,7 @@ impl Counter {
                 self.gauge.held = self.gauge.held.saturating_sub(held);
                 match held.checked_sub(tokens) {
                     Some(0) => {}
-                    Some(surplus) => {
-                        ring.refund(&mut self.gauge, surplus, ending.charged.place(ring.span).slot);
-                    }
+                    Some(surplus) => refund(ring, &mut self.gauge, surplus, ending),
                     None => self.add(tokens.saturating_sub(held), moment),
                 }
             }
@@ -258,8 +263,29 @@ impl Counter {
     }
 }
 
+/// Gives a surplus back, of the newest charge first, each part to the slot that took it.
+#[inline]
+fn refund(ring: &mut Ring, gauge: &mut Gauge, surplus: u64, ending: &Ending<'_>) {
+    let mut left = surplus;
+    for charge in ending.later.iter().rev() {
+        let part = left.min(charge.amount);
+        ring.refund(gauge, part, ring.span.place(charge.at.mono_ns).slot);
+        left = left.saturating_sub(part);
+        if left == 0 {
+            return;
+        }
+    }
+    ring.refund(gauge, left, ending.admitted.place(ring.span).slot);
+}
+
 /// Keeping.
 impl Counter {
+    /// What admission has just left here.
+    #[inline]
+    pub(crate) fn mark(&self) -> Gauge {
+        self.gauge
+    }
+
     /// Brings the counter up to date and shows what it holds: used, pending, touched.
     pub(crate) fn read(&mut self, moment: &Moment) -> (u64, u64, bool) {
         self.advance(moment);

@@ -8,13 +8,16 @@ use foldhash::{HashMap, HashMapExt};
 use crate::admission::{self, Decision, Need};
 use crate::explanation::{self, Explanation};
 use crate::path::{CounterKey, Path, PathSpec};
+use crate::seen::Seen;
 use crate::settlement::{self, Reservation};
+use crate::top_up::{self, TopUp};
 use crate::tree::{Tree, lock};
 
 /// Counters of all trees of this node. One per process, shared by reference.
 ///
-/// A path is bound once per configuration and then asked about call after call: [`reserve`](Self::reserve), and one of
-/// [`settle`](Self::settle), [`release`](Self::release) and [`cancel`](Self::cancel). These lock the path's own tree
+/// A path is bound once per configuration and then asked about call after call: [`reserve`](Self::reserve), for some
+/// calls [`top_up`](Self::top_up), and one of [`settle`](Self::settle), [`release`](Self::release) and
+/// [`cancel`](Self::cancel). These lock the path's own tree
 /// and nothing else.
 #[derive(Debug)]
 pub struct Engine {
@@ -42,9 +45,17 @@ pub struct Reading {
 
 /// For each call.
 impl Engine {
-    /// Checks every limit of the path and then charges all of them, or none.
-    pub fn reserve(&self, path: &Arc<Path>, need: Need, now: Now) -> Decision {
-        admission::reserve(path, need, now)
+    /// Checks every limit of the path and then charges all of them, or none. How they stand after the charge is left in
+    /// `seen`, if that is wanted; it is empty after any other answer.
+    pub fn reserve(&self, path: &Arc<Path>, need: Need, now: Now, seen: Option<&mut Seen>) -> Decision {
+        admission::reserve(path, need, now, seen)
+    }
+
+    /// A call in flight needs `tokens` more than it holds: checks every limit on tokens of the path that it was admitted
+    /// on and then charges all of them, or none. Limits on requests and on calls in flight are not asked. Like a call
+    /// that costs nothing, a top-up of 0 is refused where a limit is exhausted.
+    pub fn top_up(&self, reservation: &mut Reservation, tokens: u64, now: Now) -> TopUp {
+        top_up::top_up(reservation, tokens, now)
     }
 
     /// The call is over and used `tokens`: what it held beyond that goes back, what it used beyond that is owed.

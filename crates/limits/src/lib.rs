@@ -11,7 +11,9 @@
 //! | `refusal` | which limit binds, and when the same call would pass |
 //! | `explanation` | what a call would meet, and how every limit stands; charges nothing |
 //! | `estimate` | what a call asks for, by the way it is admitted |
+//! | `top_up` | more tokens for a call in flight |
 //! | `settlement` | refunds, overage, giving back |
+//! | `seen` | what an admission saw, to be told later |
 //! | `standing` | what is left, for headers |
 //! | `measure` | what a limit counts |
 //! | `path` | a compiled list of limits, bound to counters |
@@ -36,16 +38,20 @@ mod measure;
 mod moment;
 mod path;
 mod refusal;
+mod seen;
 mod settlement;
 mod standing;
+mod top_up;
 mod tree;
 
 pub use admission::{Admission, Decision, Need};
 pub use engine::{Engine, Reading};
 pub use estimate::Estimate;
-pub use explanation::{Explanation, Fit, LimitState};
+pub use explanation::{Explanation, Fit, LIMIT_STATES_MAX, LimitState};
 pub use measure::Measure;
 pub use path::{CounterKey, CounterScope, Path, PathLimit, PathSpec};
 pub use refusal::{Refusal, Verdict};
+pub use seen::Seen;
 pub use settlement::Reservation;
 pub use standing::{STANDINGS_MAX, Standing, Standings};
+pub use top_up::TopUp;

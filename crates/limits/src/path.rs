@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use domain::{GroupId, Slug, Version};
+use domain::{GroupId, LimitType, Slug, Unit, Version};
 
 use crate::measure::Measure;
+use crate::moment::Span;
 use crate::standing::STANDINGS_MAX;
 use crate::tree::{Handle, Tree};
 
@@ -77,7 +78,16 @@ pub struct Path {
     pub(crate) own: Box<[usize]>,
     /// A guess of output tokens is never the reason that a call can never fit.
     pub(crate) tokens_max: u64,
-    limits: Box<[PathLimit]>,
+    /// The rings of tokens on the path; none if no limit on tokens has a rolling window.
+    pub(crate) token_windows: Option<TokenWindows>,
+    limits: Arc<[PathLimit]>,
+}
+
+/// How finely refunds of tokens are told apart on a path, and how far back they reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TokenWindows {
+    pub(crate) finest: Span,
+    pub(crate) longest: Span,
 }
 
 /// What admission needs of a limit, side by side in memory.
@@ -101,8 +111,8 @@ impl Path {
         };
         let own = limits.iter().enumerate().filter(|(_, limit)| is_own(limit));
         let own: Box<[usize]> = own.map(|(index, _)| index).take(STANDINGS_MAX).collect();
-        let tokens_max = tokens_max(&limits);
-        Self { tree, epoch, hops, own, tokens_max, limits: limits.into() }
+        let (tokens_max, token_windows) = (tokens_max(&limits), token_windows(&limits));
+        Self { tree, epoch, hops, own, tokens_max, token_windows, limits: limits.into() }
     }
 
     /// The limits, in the order they were given. [`Refusal::limit`](crate::Refusal) and
@@ -111,10 +121,29 @@ impl Path {
     pub fn limits(&self) -> &[PathLimit] {
         &self.limits
     }
+
+    /// The same limits, to keep: what was decided on them is told later, when the path may be gone.
+    #[must_use]
+    pub fn shared_limits(&self) -> Arc<[PathLimit]> {
+        Arc::clone(&self.limits)
+    }
 }
 
 /// The smallest token threshold: what a guess is clamped to.
 pub(crate) fn tokens_max(limits: &[PathLimit]) -> u64 {
     let of_tokens = limits.iter().filter(|limit| limit.counter.measure.counts_tokens());
     of_tokens.map(|limit| limit.threshold).min().unwrap_or(u64::MAX)
+}
+
+fn token_windows(limits: &[PathLimit]) -> Option<TokenWindows> {
+    let spans = limits.iter().filter_map(|limit| match limit.counter.measure {
+        Measure::Use(LimitType::Token, Unit::Second) => Some(Span::Second),
+        Measure::Use(LimitType::Token, Unit::Minute) => Some(Span::Minute),
+        Measure::Use(LimitType::Token, Unit::Day)
+        | Measure::Use(LimitType::Request, _)
+        | Measure::Concurrency => None,
+    });
+    let finest = spans.clone().min_by_key(|span| span.window_ns())?;
+    let longest = spans.max_by_key(|span| span.window_ns())?;
+    Some(TokenWindows { finest, longest })
 }

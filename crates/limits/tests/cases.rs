@@ -136,7 +136,7 @@ impl World {
 
     fn ask(&mut self, path: &str, name: &str, need: &[&str]) -> String {
         let path = &self.paths[path];
-        match self.engine.reserve(path, need_of(need.first().copied().unwrap_or("0+0")), self.now) {
+        match self.engine.reserve(path, need_of(need.first().copied().unwrap_or("0+0")), self.now, None) {
             Decision::Stale => "stale".to_owned(),
             Decision::Refused(refusal) => {
                 let wait = match refusal.verdict {

@@ -99,7 +99,7 @@ pub(crate) async fn admit(shared: &Arc<Shared>, lane: &Lane, mut facts: Facts) -
     let permit = shared.store.permit().ok_or(Error::LedgerFull)?;
     let now = shared.clock.now();
     facts.admitted_at = now;
-    match shared.engine.reserve(&lane.path, facts.estimate.need, now) {
+    match shared.engine.reserve(&lane.path, facts.estimate.need, now, None) {
         Decision::Stale => Ok(Outlook::Stale),
         Decision::Refused(refusal) => Ok(Outlook::Refused(refusal, now)),
         Decision::Admitted(admission) => {

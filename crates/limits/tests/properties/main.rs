@@ -353,7 +353,7 @@ fn holds_forbid(world: &World, path: usize, need: Need) -> bool {
 fn without_guess(need: Need) -> Need {
     match need {
         Need::Guessed { prompt, output } => Need::Declared { prompt, output },
-        Need::Declared { .. } | Need::Observed => need,
+        Need::Declared { .. } | Need::Fitting { .. } | Need::Observed => need,
     }
 }
 

@@ -131,7 +131,7 @@ impl World {
         };
         for _ in 0..2 {
             let bound = self.paths[path].take().unwrap_or_else(|| self.bind(path));
-            match self.engine.reserve(&bound, need, late) {
+            match self.engine.reserve(&bound, need, late, None) {
                 Decision::Stale => {}
                 Decision::Admitted(admission) => {
                     self.paths[path] = Some(bound);
@@ -221,6 +221,7 @@ pub(crate) fn demand(path: &[Declared], limit: &Declared, need: Need) -> u64 {
     let tokens = match need {
         Need::Declared { prompt, output } => prompt + output,
         Need::Guessed { prompt, output } => prompt + output.min(smallest.saturating_sub(prompt)),
+        Need::Fitting { prompt, output, least } => prompt + least.min(output),
         Need::Observed => 0,
     };
     amount(&limit.key, tokens).max(1)

@@ -191,7 +191,7 @@ fn an_answered_edit_of_a_tree_leaves_no_path_of_before_in_force() {
         let epoch = store.snapshot().tree_epoch(root);
         engine.bind(PathSpec { root, epoch, limits: Vec::new() }, NOW)
     };
-    let stale = |path: &_| matches!(engine.reserve(path, Need::Observed, NOW), Decision::Stale);
+    let stale = |path: &_| matches!(engine.reserve(path, Need::Observed, NOW, None), Decision::Stale);
     let (before, elsewhere) = (bind(group.root), bind(other.root));
     assert!(!stale(&before));
     declare_day(&store, &group, 5);
