@@ -1,10 +1,11 @@
 //! Admission: check every limit of a path, then charge all of them, in one step that no other call can see into.
 
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 
 use domain::Now;
 
 use crate::explanation::{self, LIMIT_STATES_MAX, LimitState};
+use crate::lock::MutexGuard;
 use crate::moment::Moment;
 use crate::path::Path;
 use crate::refusal::{Judge, Refusal, obstacle};

@@ -1,17 +1,18 @@
 //! The engine: a tree of counters for each root, and everything that can be asked of them.
 
-use std::sync::{Arc, Mutex};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use domain::{GroupId, Now, Version};
-use foldhash::{HashMap, HashMapExt};
 
 use crate::admission::{self, Decision, Need};
 use crate::explanation::{self, Explanation};
+use crate::lock::{Mutex, Seed, lock};
 use crate::path::{CounterKey, Path, PathSpec};
 use crate::seen::Seen;
 use crate::settlement::{self, Reservation};
 use crate::top_up::{self, TopUp};
-use crate::tree::{Tree, lock};
+use crate::tree::Tree;
 
 /// Counters of all trees of this node. One per process, shared by reference.
 ///
@@ -19,16 +20,10 @@ use crate::tree::{Tree, lock};
 /// calls [`top_up`](Self::top_up), and one of [`settle`](Self::settle), [`release`](Self::release) and
 /// [`cancel`](Self::cancel). These lock the path's own tree
 /// and nothing else.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Engine {
     /// A tree stays once it is known: its epoch must outlive every path that could be bound to an older one.
-    trees: Mutex<HashMap<GroupId, Arc<Tree>>>,
-}
-
-impl Default for Engine {
-    fn default() -> Self {
-        Self { trees: Mutex::new(HashMap::new()) }
-    }
+    trees: Mutex<HashMap<GroupId, Arc<Tree>, Seed>>,
 }
 
 /// What a counter holds.

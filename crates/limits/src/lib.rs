@@ -15,6 +15,7 @@
 //! | `settlement` | refunds, overage, giving back |
 //! | `seen` | what an admission saw, to be told later |
 //! | `standing` | what is left, for headers |
+//! | `lock` | which locks there are, and their order |
 //! | `measure` | what a limit counts |
 //! | `path` | a compiled list of limits, bound to counters |
 //! | `tree` | the one lock of a root, its counters, and how they are opened and given back |
@@ -34,6 +35,7 @@ mod counter;
 mod engine;
 mod estimate;
 mod explanation;
+mod lock;
 mod measure;
 mod moment;
 mod path;

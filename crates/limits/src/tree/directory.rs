@@ -1,18 +1,19 @@
 //! Which counter has which entry of the slab: what binding, reading and sweeping need, and no call ever touches.
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use domain::{Day, LimitType, Unit, Version};
-use foldhash::{HashMap, HashMapExt};
 
 use crate::counter::Counter;
+use crate::lock::Seed;
 use crate::measure::Measure;
 use crate::path::{CounterKey, PathLimit};
 
 /// Names and entries of a tree's counters.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Directory {
-    named: HashMap<CounterKey, Named>,
+    named: HashMap<CounterKey, Named, Seed>,
     /// Unlinked counters whose reservations have not all settled.
     retired: Vec<u32>,
     free: Vec<u32>,
@@ -48,12 +49,6 @@ impl Named {
     /// Whether this is the limit's counter. One of a day is not if the limit came back after a gap.
     fn serves(&self, limit: &PathLimit) -> bool {
         limit.counter.measure.unit() != Some(Unit::Day) || limit.since <= self.seen
-    }
-}
-
-impl Default for Directory {
-    fn default() -> Self {
-        Self { named: HashMap::new(), retired: Vec::new(), free: Vec::new(), len: 0 }
     }
 }
 
