@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use domain::{Day, LimitType, Now, Unit};
 use limits::{CounterKey, Measure};
 
+use crate::follower::InFlight;
 use crate::trace::{Declared, amount};
 
 /// What a ring may keep an old charge beyond its window: the rest of its slot, and one step of rounding.
@@ -58,25 +59,37 @@ impl Oracle {
         }
     }
 
+    pub(crate) fn topped_up(&mut self, path: &[Declared], tokens: u64, at: Now) {
+        for Declared { key, .. } in path {
+            match key.measure {
+                Measure::Use(LimitType::Token, Unit::Day) => self.log(key).pending += tokens,
+                Measure::Use(LimitType::Token, _) => {
+                    self.log(key).charges.push(Charge { at, amount: tokens })
+                }
+                Measure::Use(LimitType::Request, _) | Measure::Concurrency => {}
+            }
+        }
+    }
+
     /// `requests`: 1 if the request stays charged.
-    pub(crate) fn ended(
-        &mut self,
-        path: &[CounterKey],
-        charged: Now,
-        (held, used, requests): (u64, u64, u64),
-        at: Now,
-    ) {
-        for key in path {
+    pub(crate) fn ended(&mut self, call: &InFlight, (used, requests): (u64, u64), at: Now) {
+        let held: u64 = call.charges.iter().map(|(_, amount)| amount).sum();
+        for Declared { key, .. } in &call.path {
             let log = self.log(key);
             match key.measure {
                 Measure::Concurrency => log.pending -= 1,
-                Measure::Use(LimitType::Request, _) => log.give_back(1 - requests, charged),
+                Measure::Use(LimitType::Request, _) => log.give_back(1 - requests, call.charges[0].0),
                 Measure::Use(LimitType::Token, Unit::Day) => {
                     log.pending -= held;
                     log.charges.push(Charge { at, amount: used });
                 }
                 Measure::Use(LimitType::Token, _) => {
-                    log.give_back(held.saturating_sub(used), charged);
+                    // Newest first, each part to the time that took it.
+                    let mut surplus = held.saturating_sub(used);
+                    for &(charged, amount) in call.charges.iter().rev() {
+                        log.give_back(surplus.min(amount), charged);
+                        surplus -= surplus.min(amount);
+                    }
                     log.charges.push(Charge { at, amount: used.saturating_sub(held) });
                 }
             }
