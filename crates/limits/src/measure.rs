@@ -50,3 +50,29 @@ impl Measure {
         self.amount(tokens).max(1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn measures_are_named_as_published() {
+        let day = |kind| Measure::Use(kind, Unit::Day);
+        let names = [day(LimitType::Token), day(LimitType::Request), Measure::Concurrency].map(Measure::name);
+        assert_eq!(names, ["TOKEN", "REQUEST", "CONCURRENCY"]);
+        assert_eq!(Measure::Concurrency.unit(), None);
+        assert_eq!(day(LimitType::Token).unit(), Some(Unit::Day));
+    }
+
+    #[test]
+    fn each_measure_has_its_code_where_waiting_helps() {
+        use crate::refusal::Verdict;
+        let wait = Verdict::Wait { nanos: 1, hold_may_end: false };
+        let of = |unit| wait.code(Measure::Use(LimitType::Token, unit));
+        assert_eq!(wait.code(Measure::Concurrency), "concurrency_limit_exceeded");
+        assert_eq!(of(Unit::Second), "rate_limit_exceeded");
+        assert_eq!(of(Unit::Minute), "rate_limit_exceeded");
+        assert_eq!(of(Unit::Day), "usage_limit_exceeded");
+        assert_eq!(Verdict::NeverFits.code(Measure::Concurrency), "request_exceeds_limit");
+    }
+}

@@ -4,6 +4,8 @@
 //! == a sentence that states the promise
 //! at 0      path leaf: me/req/m=3 ^root/tok/d=100@2+50    # [^ancestor's]owner/type/unit=threshold[@since][+opening]
 //! at 0.5    ask leaf as a 10+20 -> ok                     # 10+20 declared, 10~20 guessed, observed; nothing: 0+0
+//! at 0.5    ask leaf as a 10<20>5 -> ok                   # as much of 20 as fits, but 5
+//! at 0.7    more a 10 -> ok 40                            # tokens held in all
 //! at 0.5    ask leaf 10+20 -> no me/req/m 59.5            # or: never, hold
 //! at 0.5    ask leaf 0+0 left -> ok 2/59.5                # remaining / reset of the caller's own limits, in order
 //! at 0.5    ask leaf 5~900 holding -> ok 100              # tokens held
@@ -25,7 +27,7 @@ use std::sync::Arc;
 use domain::{Day, GroupId, LimitType, Now, Unit, Version};
 use limits::{
     CounterKey, CounterScope, Decision, Engine, Fit, LimitState, Measure, Need, Path, PathLimit, PathSpec,
-    Reading, Reservation, Verdict,
+    Reading, Reservation, TopUp, Verdict,
 };
 
 const ROOT: GroupId = GroupId(1);
@@ -63,6 +65,11 @@ fn explanations_say_what_would_happen_and_charge_nothing() {
 #[test]
 fn calls_in_flight_are_counted_while_they_last() {
     check(include_str!("cases/calls.txt"));
+}
+
+#[test]
+fn a_call_takes_what_fits_and_asks_for_more() {
+    check(include_str!("cases/growing.txt"));
 }
 
 #[test]
@@ -115,6 +122,7 @@ impl World {
             ("touched", [counter]) => return self.touched(counter),
             ("sweep", []) => return self.engine.sweep(self.now).to_string(),
             ("path", [name, limits @ ..]) => self.bind(name.trim_end_matches(':'), limits),
+            ("more", [name, tokens]) => return self.top_up(name, number(tokens)),
             ("settle", [name, tokens]) => {
                 self.engine.settle(end(&mut self.held, name), number(tokens), self.now);
             }
@@ -138,17 +146,7 @@ impl World {
         let path = &self.paths[path];
         match self.engine.reserve(path, need_of(need.first().copied().unwrap_or("0+0")), self.now, None) {
             Decision::Stale => "stale".to_owned(),
-            Decision::Refused(refusal) => {
-                let wait = match refusal.verdict {
-                    Verdict::NeverFits => "never".to_owned(),
-                    Verdict::Wait { hold_may_end: true, nanos } => {
-                        assert_eq!(nanos, 1_000_000_000);
-                        "hold".to_owned()
-                    }
-                    Verdict::Wait { nanos, .. } => seconds(nanos),
-                };
-                format!("no {} {wait}", key_text(&path.limits()[refusal.limit].counter))
-            }
+            Decision::Refused(refusal) => refusal_text(path, refusal.limit, refusal.verdict),
             Decision::Admitted(admission) => {
                 let mut answer = "ok".to_owned();
                 if need.last() == Some(&"left") {
@@ -161,6 +159,15 @@ impl World {
                 self.held.insert(name.to_owned(), admission.reservation);
                 answer
             }
+        }
+    }
+
+    /// A call in flight asks for more.
+    fn top_up(&mut self, name: &str, tokens: u64) -> String {
+        let held = self.held.get_mut(name).unwrap_or_else(|| panic!("{name} is not held"));
+        match self.engine.top_up(held, tokens, self.now) {
+            TopUp::Granted => format!("ok {}", held.tokens()),
+            TopUp::Refused { limit, verdict } => refusal_text(held.path(), limit, verdict),
         }
     }
 
@@ -213,6 +220,18 @@ impl World {
     }
 }
 
+fn refusal_text(path: &Path, limit: usize, verdict: Verdict) -> String {
+    let wait = match verdict {
+        Verdict::NeverFits => "never".to_owned(),
+        Verdict::Wait { hold_may_end: true, nanos } => {
+            assert_eq!(nanos, 1_000_000_000);
+            "hold".to_owned()
+        }
+        Verdict::Wait { nanos, .. } => seconds(nanos),
+    };
+    format!("no {} {wait}", key_text(&path.limits()[limit].counter))
+}
+
 /// Used and pending, what is left or owed, when there is more and when all of it, and when the call fits.
 fn state_text(state: &LimitState) -> String {
     let Reading { used, pending, .. } = state.reading;
@@ -235,6 +254,9 @@ fn end(held: &mut HashMap<String, Reservation>, name: &str) -> Reservation {
 fn need_of(text: &str) -> Need {
     if text == "observed" {
         Need::Observed
+    } else if let Some((prompt, output)) = text.split_once('<') {
+        let (output, least) = output.split_once('>').unwrap();
+        Need::Fitting { prompt: number(prompt), output: number(output), least: number(least) }
     } else if let Some((prompt, output)) = text.split_once('~') {
         Need::Guessed { prompt: number(prompt), output: number(output) }
     } else if let Some((prompt, output)) = text.split_once('+') {

@@ -52,7 +52,7 @@ impl Oracle {
             let amount = amount(key, tokens);
             match key.measure {
                 Measure::Use(LimitType::Token, Unit::Day) | Measure::Concurrency => {
-                    self.log(key).pending += amount
+                    self.log(key).pending += amount;
                 }
                 _ => self.log(key).charges.push(Charge { at, amount }),
             }
@@ -62,7 +62,9 @@ impl Oracle {
     pub(crate) fn topped_up(&mut self, path: &[Declared], tokens: u64, at: Now) {
         for Declared { key, .. } in path {
             match key.measure {
-                Measure::Use(LimitType::Token, Unit::Day) => self.log(key).pending += tokens,
+                Measure::Use(LimitType::Token, Unit::Day) => {
+                    self.log(key).pending += tokens;
+                }
                 Measure::Use(LimitType::Token, _) => {
                     self.log(key).charges.push(Charge { at, amount: tokens })
                 }
