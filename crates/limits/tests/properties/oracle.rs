@@ -66,7 +66,7 @@ impl Oracle {
                     self.log(key).pending += tokens;
                 }
                 Measure::Use(LimitType::Token, _) => {
-                    self.log(key).charges.push(Charge { at, amount: tokens })
+                    self.log(key).charges.push(Charge { at, amount: tokens });
                 }
                 Measure::Use(LimitType::Request, _) | Measure::Concurrency => {}
             }
