@@ -58,17 +58,14 @@ impl Seen {
 
 fn state(mark: &Gauge, limit: &PathLimit, at: Now) -> LimitState {
     let reading = reading(mark, limit.counter.measure);
-    let remaining = limit.threshold.saturating_sub(mark.level);
     let is_used = reading.used > 0;
-    // Without holds, or beside them, there is more to come back than is left.
-    let eases = is_used && remaining < limit.threshold;
     let (wakes_in, restored_in) = times(mark, limit.counter.measure, at);
     LimitState {
         reading,
-        remaining,
+        remaining: limit.threshold.saturating_sub(mark.level),
         debt: mark.level.saturating_sub(limit.threshold),
         restored_in: is_used.then_some(restored_in),
-        eases_in: eases.then_some(wakes_in),
+        eases_in: is_used.then_some(wakes_in),
         fit: Fit::Fits,
     }
 }
