@@ -10,7 +10,7 @@ pub(crate) fn check(data: &[u8]) {
     for operation in Operation::ALL {
         match wire::read_call(operation, &body) {
             Ok(call) => {
-                let sent = call.upstream_body(&body, Some("target/model")).concat();
+                let sent = call.upstream_body(&body, Some("target/model"), None).concat();
                 let again = wire::read_call(operation, &sent).expect("what was read once can be read again");
                 assert_eq!(again.model(), "target/model");
                 assert_eq!(again.stream(), call.stream());
@@ -24,7 +24,7 @@ pub(crate) fn check(data: &[u8]) {
                 }
                 let same = Some(call.model());
                 if !call.stream() {
-                    assert_eq!(call.upstream_body(&body, same).concat(), data, "nothing had to change");
+                    assert_eq!(call.upstream_body(&body, same, None).concat(), data, "nothing had to change");
                 }
             }
             Err(Malformed::InvalidJson(sentence) | Malformed::InvalidRequest { message: sentence, .. }) => {

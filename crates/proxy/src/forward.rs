@@ -62,7 +62,7 @@ impl Outbound {
         let destination = Arc::clone(&route.destination);
         Self {
             headers: passed_headers(from_caller),
-            body: call.upstream_body(body, destination.model.as_deref()),
+            body: call.upstream_body(body, destination.model.as_deref(), None),
             destination,
             delivery,
         }

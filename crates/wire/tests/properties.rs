@@ -205,7 +205,7 @@ proptest! {
         let body = Bytes::from(written(&request, style) + &" ".repeat(padding));
         let call = read_call(operation, &body).unwrap();
         prop_assert_eq!(call.model(), request["model"].as_str().unwrap());
-        let sent = call.upstream_body(&body, target.as_deref()).concat();
+        let sent = call.upstream_body(&body, target.as_deref(), None).concat();
         let sent_value: Value = serde_json::from_slice(&sent).unwrap();
         let expected = expected(operation, request.clone(), target.as_deref());
         prop_assert_eq!(&sent_value, &expected);
