@@ -28,5 +28,5 @@ pub use depth::{DEPTH_MAX, nests_too_deep};
 pub use error::{ErrorBody, LimitNote};
 pub use operation::{Dialect, Operation};
 pub use request::{Call, ChatSpelling, METADATA_LEN_MAX, Malformed, OutputBound, READ_TWICE_MAX, read_call};
-pub use stream::{AnswerStream, EVENT_LEN_MAX, EventTooLong, RESPONSE_EVENT_LEN_MAX, UsageChunk};
+pub use stream::{AnswerStream, Cut, EVENT_LEN_MAX, EventTooLong, RESPONSE_EVENT_LEN_MAX, UsageChunk};
 pub use whole::{WholeAnswer, read_whole};
