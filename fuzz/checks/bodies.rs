@@ -2,7 +2,7 @@
 //! came, but for the stated splices.
 
 use bytes::Bytes;
-use wire::{Malformed, Operation};
+use wire::{ChatSpelling, Malformed, Operation, OutputBound};
 
 /// Fails if a promise is broken.
 pub(crate) fn check(data: &[u8]) {
@@ -22,6 +22,11 @@ pub(crate) fn check(data: &[u8]) {
                     let same = call.prompt_bytes()..=call.prompt_bytes().div_ceil(2) * 3;
                     assert!(same.contains(&prompt.bytes()), "both ways of counting see the same texts");
                 }
+                let bound = OutputBound { tokens: 100, in_chat: ChatSpelling::MaxTokens };
+                let sent = call.upstream_body(&body, None, Some(bound)).concat();
+                let again = wire::read_call(operation, &sent).expect("what was read once can be read again");
+                assert_eq!(again.answers(), call.answers());
+                assert!(again.declared_output().is_some_and(|most| most <= call.answers().max(100)));
                 let same = Some(call.model());
                 if !call.stream() {
                     assert_eq!(call.upstream_body(&body, same, None).concat(), data, "nothing had to change");

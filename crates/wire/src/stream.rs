@@ -4,6 +4,9 @@
 //! becomes the slug; the chunk that tells only usage is withheld from a caller who did not ask for it; nothing else
 //! changes, and where nothing changes nothing is copied.
 //!
+//! A stream can be ended early as if its model had reached its bound, if that was asked for when it was made
+//! ([`AnswerStream::cuttable`]).
+//!
 //! Begins at [`AnswerStream::feed`].
 
 mod cut;

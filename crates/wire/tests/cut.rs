@@ -124,7 +124,7 @@ mod choices {
             format!(r#"{{{head},"choices":[{{"index":{index},{choice}}}]}}"#)
         };
         let end = nameless(&[&end(0), &end(2), "[DONE]"]);
-        case!(ChatCompletions, "cut/chat_two", 4, Withhold).ends_in(&end);
+        case!(ChatCompletions, "cut/chat_three", 4, Withhold).ends_in(&end);
     }
 
     #[test]
