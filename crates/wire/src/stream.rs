@@ -174,7 +174,11 @@ impl AnswerStream {
     /// goes on. Half an event is dropped. Returns nothing if the stream has ended already, or was not made
     /// [`Self::cuttable`].
     ///
+    /// What [`Self::feed`] returned before has to go on before it: the end fits no other place. Whoever may have to cut
+    /// in the middle of a long piece feeds it in slices.
+    ///
     /// An answer that has not begun is begun under a name made of the request's id, and has nothing in it.
+    #[must_use]
     pub fn cut(&mut self, cut: &Cut<'_>) -> Bytes {
         let cutting = std::mem::replace(&mut self.cutting, Cutting::Cut);
         self.pending = Vec::new();
@@ -208,8 +212,8 @@ impl AnswerStream {
         self.usage.map(|usage| (usage.input, usage.cached)).or_else(|| self.counts.input())
     }
 
-    /// Tokens of everything the model wrote so far, estimated. Made for the bill of a stream that told no usage, so it
-    /// errs no more than any count by bytes does.
+    /// Tokens of everything the model wrote so far, estimated. Made for the bill of a stream that told no usage: it
+    /// counts what was written and not how it was sent, so that a server that sends small events makes no call dearer.
     #[must_use]
     pub fn output_guess(&self) -> u64 {
         tokens::text(self.text_bytes)
@@ -218,7 +222,7 @@ impl AnswerStream {
     /// Tokens of everything the model wrote so far, rather too many than too few: made for holding room in limits, where
     /// too many are given back in the end and too few would let a limit be passed. The largest of what the bytes come
     /// to, the number of events in which the model wrote (servers send a token or more in each, and random characters
-    /// have fewer bytes than any ratio says), and what the stream itself told.
+    /// have fewer bytes a token than the ratio says), and what the stream itself told.
     #[must_use]
     pub fn written_at_most(&self) -> u64 {
         let told = self.usage.map_or(0, |usage| usage.output);
