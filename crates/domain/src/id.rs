@@ -156,6 +156,12 @@ impl fmt::Debug for Slug {
     }
 }
 
+impl From<&Slug> for Arc<str> {
+    fn from(slug: &Slug) -> Self {
+        Arc::clone(&slug.0)
+    }
+}
+
 impl From<Slug> for String {
     fn from(slug: Slug) -> String {
         slug.as_str().to_owned()
@@ -184,6 +190,17 @@ impl RequestId {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()
+    }
+}
+
+impl FromStr for RequestId {
+    type Err = NotAnId;
+    /// Reads the one form in which ids are shown; others that UUIDs have are not ours.
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        match uuid::Uuid::try_parse(text) {
+            Ok(id) if text.len() == uuid::fmt::Hyphenated::LENGTH => Ok(Self(id)),
+            Ok(_) | Err(_) => Err(NotAnId),
+        }
     }
 }
 
@@ -235,5 +252,18 @@ mod tests {
         let (early, late) = (RequestId::new(1_000, [255; 10]), RequestId::new(1_001, [0; 10]));
         assert!(early < late);
         assert_eq!(early.to_string().as_bytes()[14], b'7');
+    }
+
+    #[test]
+    fn a_request_id_is_read_as_it_is_shown_and_in_no_other_form() {
+        let id = RequestId::new(1_000, [7; 10]);
+        let shown = id.to_string();
+        assert_eq!(shown.parse(), Ok(id));
+        for other in
+            [shown.replace('-', ""), format!("{{{shown}}}"), format!("urn:uuid:{shown}"), String::new()]
+        {
+            assert_eq!(other.parse::<RequestId>(), Err(NotAnId), "{other}");
+        }
+        assert_eq!(shown.replace('-', "_").parse::<RequestId>(), Err(NotAnId));
     }
 }

@@ -12,6 +12,7 @@ use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use crate::committer::{Committer, EditJob, FlushJob, Message};
+use crate::decisions::{DecisionBounds, Decisions};
 use crate::embedded::{self, Inspection};
 use crate::error::{EditError, OpenError, Unavailable};
 use crate::last_used::LastUsed;
@@ -33,6 +34,8 @@ pub struct Options {
     pub engine: Arc<limits::Engine>,
     /// The time of opening.
     pub now: Now,
+    /// How many decisions on calls are kept.
+    pub decisions: DecisionBounds,
 }
 
 /// Configuration and ledger of one node. A clone is another handle to the same store.
@@ -51,6 +54,7 @@ pub(crate) struct Inner {
     today: Arc<Today>,
     last_used: Arc<LastUsed>,
     last_recorded_ms: u64,
+    decisions: Decisions,
     /// Reads beside the committer, for management only. Gone once closed.
     reader: Mutex<Option<Connection>>,
     /// The committer may be waiting for a batch to fill.
@@ -67,7 +71,7 @@ impl Store {
     /// When the directory is in use, the store is newer than this program, or was made with another master key, or
     /// when the disk refuses.
     pub fn open(options: Options) -> Result<Self, OpenError> {
-        let Options { dir, master_key, engine, now } = options;
+        let Options { dir, master_key, engine, now, decisions } = options;
         let vault = Arc::new(Vault::new(&master_key));
         let embedded::Opened { books, last_recorded_ms } = embedded::open(&dir, vault, engine, now)?;
         let reader = embedded::open_reader(&dir)?;
@@ -87,6 +91,7 @@ impl Store {
             today,
             last_used,
             last_recorded_ms,
+            decisions: Decisions::open(&dir, decisions),
             reader: Mutex::new(Some(reader)),
             wake: thread.thread().clone(),
             committer: Mutex::new(Some(thread)),
@@ -148,6 +153,12 @@ impl Store {
     #[must_use]
     pub fn last_used_s(&self, key: &KeyHash) -> Option<u64> {
         self.inner.last_used.at_s(key)
+    }
+
+    /// Decisions on calls, as far as they are kept.
+    #[must_use]
+    pub fn decisions(&self) -> &Decisions {
+        &self.inner.decisions
     }
 
     /// The latest time of settlement in the ledger when it was opened, in milliseconds since 1970 UTC; 0 if it was
@@ -217,6 +228,8 @@ impl Inner {
     }
 
     fn close(&self) {
+        // While the directory is still ours.
+        self.decisions.close();
         // The committer's connection has to be the last one: it tidies up the files when it goes.
         self.reader.lock().unwrap_or_else(PoisonError::into_inner).take();
         let thread = self.committer.lock().unwrap_or_else(PoisonError::into_inner).take();

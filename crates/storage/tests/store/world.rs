@@ -12,7 +12,7 @@ use domain::{
     Endpoint, Enforcement, Entry, Group, GroupId, Key, LimitType, Metadata, Now, Outcome, Provider, Region,
     RequestId, SecretValue, Slug, Target, Unit, Usage, UsageSource, WorkspaceId,
 };
-use storage::{EditError, MasterKey, OpenError, Options, Store};
+use storage::{DecisionBounds, EditError, MasterKey, OpenError, Options, Store};
 use tempfile::TempDir;
 
 pub(crate) const DAY_MS: u64 = 86_400_000;
@@ -65,6 +65,7 @@ pub(crate) fn options(dir: &Path, master: [u8; 32]) -> Options {
         master_key: MasterKey::from_bytes(master),
         engine: Arc::new(limits::Engine::new()),
         now: NOW,
+        decisions: DecisionBounds { in_memory: 100, on_disk: 1 << 20 },
     }
 }
 

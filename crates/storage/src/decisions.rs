@@ -1,0 +1,100 @@
+//! Decisions on calls, kept for whoever asks later: why was this one refused?
+//!
+//! The last ones are in a ring in memory. Refusals are also on disk, as far as there is room, so that yesterday's can be
+//! explained after a restart. What is kept is who asked for which model, and how every limit stood: no prompt, no answer,
+//! no secret.
+//!
+//! Guarantees: keeping a decision never waits for the disk and never fails a call; memory and disk have bounds; whatever
+//! lies in the directory, the store opens.
+//! Knows nothing of: how a decision is made, or shown.
+//! Begins at [`Decisions::record`]; `ring` is the memory, `disk` the way to the files, `segments` the files, `line` what
+//! stands in them, `allowance` which refusals go there.
+
+mod allowance;
+mod disk;
+mod line;
+mod recorded;
+mod ring;
+mod segments;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use domain::{RequestId, WorkspaceId};
+use limits::LimitState;
+use tokio::sync::Semaphore;
+
+use self::disk::Disk;
+pub use self::recorded::{DecisionFacts, DecisionOutcome, Recorded, TurnedAway};
+use self::ring::Ring;
+use crate::error::Unavailable;
+
+/// The folder in the data directory.
+const FOLDER: &str = "decisions";
+/// Lookups that may read the disk at once; further ones wait.
+const LOOKUPS_MAX: usize = 2;
+
+/// How much is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DecisionBounds {
+    /// Decisions in memory, the oldest of which makes room; 0 keeps none. One takes some 300 bytes, and 90 for each of
+    /// its limits.
+    pub in_memory: usize,
+    /// Bytes of refusals on disk, the oldest of which make room; 0 keeps none, and removes what is there.
+    pub on_disk: u64,
+}
+
+/// The decisions of one node.
+#[derive(Debug)]
+pub struct Decisions {
+    ring: Arc<Ring>,
+    disk: Option<Disk>,
+    folder: PathBuf,
+    lookups: Semaphore,
+}
+
+impl Decisions {
+    /// Takes up what the directory has. A directory that cannot be written costs a line in the log and the part on disk.
+    pub(crate) fn open(dir: &Path, bounds: DecisionBounds) -> Self {
+        let folder = dir.join(FOLDER);
+        let disk = Disk::open(&folder, bounds.on_disk);
+        let ring = Arc::new(Ring::new(bounds.in_memory));
+        Self { ring, disk, folder, lookups: Semaphore::new(LOOKUPS_MAX) }
+    }
+
+    /// Whether a decision that was recorded now would be kept anywhere. Not worth asking how limits stand if not.
+    #[must_use]
+    pub fn keeps(&self, outcome: DecisionOutcome) -> bool {
+        self.ring.keeps() || (outcome.is_no() && self.disk.is_some())
+    }
+
+    /// Keeps a decision. `states` fills in how every limit stood, in the order of `facts.limits`; what it fills is
+    /// empty, and has the room of the decision that was there before.
+    pub fn record(&self, facts: DecisionFacts, states: impl FnOnce(&mut Vec<LimitState>)) {
+        let disk = self.disk.as_ref().filter(|disk| facts.outcome.is_no() && disk.takes(&facts));
+        let Some(disk) = disk else { return self.ring.write(facts, states) };
+        let mut kept = Vec::with_capacity(facts.limits.len());
+        states(&mut kept);
+        disk.hand_over(Recorded { facts: facts.clone(), states: kept.clone() });
+        self.ring.write(facts, |room| room.append(&mut kept));
+    }
+
+    /// The decision on a call of this workspace, if it is still kept.
+    ///
+    /// # Errors
+    /// When the node is shutting down.
+    pub async fn find(&self, id: RequestId, workspace: WorkspaceId) -> Result<Option<Recorded>, Unavailable> {
+        let _turn = self.lookups.acquire().await.map_err(|_| Unavailable)?;
+        let (ring, folder) = (Arc::clone(&self.ring), self.folder.clone());
+        // Reading all that may be on disk takes a tenth of a second: not on a thread that serves others.
+        let look = move || ring.find(id, workspace).or_else(|| segments::find(&folder, id, workspace));
+        tokio::task::spawn_blocking(look).await.map_err(|_| Unavailable)
+    }
+
+    /// Writes what has been handed over, and ends.
+    pub(crate) fn close(&self) {
+        if let Some(disk) = &self.disk {
+            disk.close();
+        }
+    }
+}
