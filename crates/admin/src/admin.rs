@@ -18,7 +18,7 @@ use crate::access::{Right, Viewer};
 use crate::error::Error;
 use crate::rate::RateLimit;
 use crate::waits::Waits;
-use crate::{endpoints, explain, groups, keys, management_keys, openapi, secrets, workspaces};
+use crate::{decisions, endpoints, explain, groups, keys, management_keys, openapi, secrets, workspaces};
 
 /// Paths that belong to the control plane, each with everything below it.
 const ROOTS: [&str; 4] = ["/v1/gateway", "/v1/secrets", "/v1/workspaces", "/api/governance"];
@@ -165,6 +165,7 @@ fn routes() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(groups::usage::group_usage))
         .routes(routes!(groups::limits::group_limits))
         .routes(routes!(explain::explain))
+        .routes(routes!(decisions::decision_get))
         .routes(routes!(keys::mint::key_mint, keys::key_list))
         .routes(routes!(keys::register::key_register))
         .routes(routes!(keys::key_get, keys::key_revoke))

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use domain::{Entry, GroupId, Now, Outcome, RequestId, Slug, Usage, UsageSource};
+use domain::{Admission, Entry, GroupId, Now, Outcome, RequestId, Slug, Usage, UsageSource};
 use limits::{Decision, Estimate, Refusal, Reservation, Standings};
 use storage::Permit;
 use wire::Operation;
@@ -13,6 +13,7 @@ use wire::Operation;
 use crate::authenticate::Caller;
 use crate::error::Error;
 use crate::paths::Lane;
+use crate::record;
 use crate::route::Route;
 use crate::settings::CallLog;
 use crate::worker::Shared;
@@ -67,6 +68,10 @@ pub(crate) struct Facts {
     /// Whether the prompt has parts that nobody but the model server can count.
     pub(crate) prompt_elsewhere: bool,
     pub(crate) admitted_at: Now,
+    /// How it is admitted.
+    pub(crate) admission: Admission,
+    /// Most tokens that its target writes in one answer, if that is declared.
+    pub(crate) output_max: Option<u64>,
 }
 
 impl Facts {
@@ -90,6 +95,8 @@ impl Facts {
             estimate,
             prompt_elsewhere: false,
             admitted_at: Now::default(),
+            admission: route.admission,
+            output_max: route.destination.endpoint.target.max_output_tokens,
         }
     }
 }
@@ -101,8 +108,12 @@ pub(crate) async fn admit(shared: &Arc<Shared>, lane: &Lane, mut facts: Facts) -
     facts.admitted_at = now;
     match shared.engine.reserve(&lane.path, facts.estimate.need, now) {
         Decision::Stale => Ok(Outlook::Stale),
-        Decision::Refused(refusal) => Ok(Outlook::Refused(refusal, now)),
+        Decision::Refused(refusal) => {
+            record::refused(shared, lane, &facts, &refusal);
+            Ok(Outlook::Refused(refusal, now))
+        }
         Decision::Admitted(admission) => {
+            record::admitted(shared, lane, &facts);
             shared.call_begins();
             let admitted = Admitted {
                 shared: Arc::clone(shared),

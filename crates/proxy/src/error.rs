@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
+use storage::TurnedAway;
 use wire::{Dialect, ErrorBody, Malformed, Operation};
 
 use crate::body::Body;
@@ -181,6 +182,17 @@ impl Error {
     /// What the operator reads; nothing of the request's content.
     pub(crate) fn cause(&self) -> Option<String> {
         if let Self::Upstream(failure) = self { Some(failure.cause()) } else { None }
+    }
+
+    /// Whether it was decided about a known caller and its model alone.
+    pub(crate) fn turned_away(&self) -> Option<TurnedAway> {
+        if let Self::NotAllowed { .. } = self {
+            Some(TurnedAway::NotAllowed)
+        } else if let Self::NoEndpoint { .. } = self {
+            Some(TurnedAway::NoEndpoint)
+        } else {
+            None
+        }
     }
 
     fn refused(&self) -> Option<&Refused> {

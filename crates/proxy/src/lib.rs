@@ -24,6 +24,7 @@ mod paths;
 mod probe;
 mod prompt;
 mod rate_headers;
+mod record;
 mod refusal;
 mod reply;
 mod route;

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use domain::{Group, GroupId, LimitType, Now, Slug, Snapshot, Version};
-use limits::{Engine, Path};
+use limits::{Engine, Path, PathLimit};
 use storage::Store;
 
 /// Groups whose paths one worker remembers; past this it forgets all and begins anew.
@@ -20,6 +20,8 @@ pub(crate) struct Lane {
     /// The edit of its tree at which it was compiled.
     pub(crate) epoch: Version,
     pub(crate) path: Arc<Path>,
+    /// Its limits, for whoever keeps them longer.
+    pub(crate) limits: Arc<[PathLimit]>,
     /// Whether any of its limits is on tokens: only then is it worth counting a prompt well.
     pub(crate) limits_tokens: bool,
     /// The calling group first, the root last.
@@ -61,6 +63,7 @@ pub(crate) fn compile(
     let spec = store.path_spec(snapshot, (group, slug), now.day());
     let epoch = spec.epoch;
     let limits_tokens = spec.limits.iter().any(|limit| limit.counter.kind == LimitType::Token);
+    let limits = spec.limits.as_slice().into();
     let groups = snapshot.lineage(group).map(|group| group.id).collect();
-    Lane { slug: slug.clone(), epoch, path: engine.bind(spec, now), limits_tokens, groups }
+    Lane { slug: slug.clone(), epoch, path: engine.bind(spec, now), limits, limits_tokens, groups }
 }

@@ -20,6 +20,7 @@ use crate::models;
 use crate::paths::{Lane, compile};
 use crate::prompt::PromptCount;
 use crate::rate_headers::RateHeaders;
+use crate::record;
 use crate::refusal::Refused;
 use crate::route::{Route, choose_route};
 use crate::settings::CallLog;
@@ -153,7 +154,9 @@ impl Worker {
                 view = self.view(headers)?;
             }
             let View { snapshot, caller } = &view;
-            let route = choose_route(self, snapshot, caller, (call.operation(), call.model()))?;
+            let route = choose_route(self, snapshot, caller, (call.operation(), call.model())).inspect_err(
+                |error| record::turned_away(&self.shared, trace.id, caller, call.model(), error),
+            )?;
             trace.slug = Some(route.slug.clone());
             let lane = self.lane(&view, &route, memory);
             let tokenizer = if lane.limits_tokens { route.destination.tokenizer } else { Tokenizer::Bytes };

@@ -98,6 +98,7 @@ impl Gateway {
             master_key: MasterKey::from_bytes([7; 32]),
             engine: Arc::clone(&engine),
             now: self.clock.now(),
+            decisions: self.config.limits.decision_bounds(),
         };
         let store = Store::open(options).unwrap();
         let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&self.clock);

@@ -1,10 +1,12 @@
 //! The form of a question about a call, and of its answer.
 
 use domain::Admission;
-use limits::{Explanation, Fit, LimitState, PathLimit, PathSpec, Verdict};
+use limits::{Explanation, Fit, LimitState, PathLimit, Verdict};
 use serde::{Deserialize, Serialize};
+use storage::TurnedAway;
 use utoipa::ToSchema;
 
+use super::warnings;
 use crate::error::Error;
 use crate::json::{NotYet, Text, Whole};
 use crate::standing::StandingView;
@@ -122,11 +124,11 @@ impl ExplainBody {
 
 impl ExplainView {
     /// Refused before any limit was looked at.
-    pub(super) fn unlimited(status: u16, code: &'static str, mode: Admission) -> Self {
+    pub(crate) fn turned_away(why: TurnedAway, mode: Admission) -> Self {
         Self {
             admitted: false,
-            status,
-            code: Some(code),
+            status: why.status(),
+            code: Some(why.code()),
             mode,
             hold: HoldView { requests: 0, tokens: 0, usd: 0 },
             limits: Vec::new(),
@@ -136,21 +138,21 @@ impl ExplainView {
         }
     }
 
-    /// What the limits say.
-    pub(super) fn of(
-        spec: &PathSpec,
+    /// What the limits say of a call to a target that writes at most `output_max` tokens in one answer.
+    pub(crate) fn of(
+        limits: &[PathLimit],
         explained: &Explanation,
         mode: Admission,
-        warnings: Vec<String>,
+        output_max: Option<u64>,
     ) -> Self {
-        let code = explained.refusal.and_then(|(limit, verdict)| {
-            spec.limits.get(limit).map(|limit| verdict.code(limit.counter.unit))
-        });
+        let code = explained
+            .refusal
+            .and_then(|(limit, verdict)| limits.get(limit).map(|limit| verdict.code(limit.counter.unit)));
         let passes_at = match explained.refusal {
             Some((_, Verdict::Wait { nanos, .. })) => Some(Moment::after(explained.at.wall_ms, nanos)),
             Some((_, Verdict::NeverFits)) | None => None,
         };
-        let rows = spec.limits.iter().zip(&explained.limits);
+        let rows = limits.iter().zip(&explained.limits);
         Self {
             admitted: explained.refusal.is_none(),
             status: if explained.refusal.is_none() { 200 } else { 429 },
@@ -160,7 +162,7 @@ impl ExplainView {
             limits: rows.map(|(limit, state)| VerdictView::of(limit, state, explained)).collect(),
             binding: explained.refusal.map(|(limit, _)| limit),
             passes_at,
-            warnings,
+            warnings: warnings::about(limits, mode, output_max),
         }
     }
 }

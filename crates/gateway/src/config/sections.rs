@@ -8,6 +8,12 @@ use anyhow::bail;
 use domain::Admission;
 use domain::destination::{BaseUrl, Network};
 use serde::{Deserialize, Deserializer};
+use storage::DecisionBounds;
+
+/// Largest `limits.decisions`.
+const DECISIONS_MAX: usize = 1_000_000;
+/// Largest `limits.decisions_disk_mb`.
+const DECISIONS_DISK_MB_MAX: u64 = 4_096;
 
 /// The whole configuration.
 #[derive(Debug, Clone, Deserialize)]
@@ -66,6 +72,8 @@ pub struct LimitsSection {
     pub admission: Admission,
     #[serde(deserialize_with = "duration")]
     pub drain_timeout: Duration,
+    pub decisions: usize,
+    pub decisions_disk_mb: u64,
 }
 
 /// `[upstream]`
@@ -174,6 +182,17 @@ impl Config {
                 bail!("{key}: {value} is not from 1 to 1000000");
             }
         }
+        let LimitsSection { decisions, decisions_disk_mb, .. } = self.limits;
+        if decisions > DECISIONS_MAX {
+            bail!(
+                "limits.decisions: {decisions} is more than {DECISIONS_MAX}, which take a gigabyte of memory"
+            );
+        }
+        if decisions_disk_mb > DECISIONS_DISK_MB_MAX {
+            bail!(
+                "limits.decisions_disk_mb: {decisions_disk_mb} is more than {DECISIONS_DISK_MB_MAX}, which take seconds to read"
+            );
+        }
         if self.server.tls_cert.is_some() != self.server.tls_key.is_some() {
             bail!("server.tls_cert and server.tls_key: one without the other; give both, or neither");
         }
@@ -193,6 +212,17 @@ impl Config {
             }
         }
         Ok(self)
+    }
+}
+
+impl LimitsSection {
+    /// How many decisions on calls are kept.
+    #[must_use]
+    pub fn decision_bounds(&self) -> DecisionBounds {
+        DecisionBounds {
+            in_memory: self.decisions,
+            on_disk: self.decisions_disk_mb.saturating_mul(1024 * 1024),
+        }
     }
 }
 
