@@ -155,3 +155,34 @@ impl Losses {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_queue_makes_nobody_wait_and_what_it_did_not_take_is_counted() {
+        let (sender, receiver) = mpsc::sync_channel(2);
+        let (crowded_out, thread) = (Arc::default(), Mutex::default());
+        let disk = Disk { sender, allowance: Mutex::default(), crowded_out, thread };
+        for nth in 0..5 {
+            disk.hand_over(Recorded { facts: DecisionFacts::refused(nth), states: Vec::new() });
+        }
+        assert_eq!(disk.crowded_out.load(Ordering::Relaxed), 3);
+        assert_eq!(receiver.try_iter().count(), 2);
+    }
+
+    #[test]
+    fn what_is_lost_is_said_at_once_and_then_once_a_minute() {
+        let mut losses = Losses::new(Arc::default());
+        let mut lost_at = |second: u64| {
+            losses.refused_by_disk(io::Error::other("no space"));
+            losses.report_when_due(second * 1_000_000_000);
+            losses.refused
+        };
+        assert_eq!([0, 1, 59, 60, 61].map(&mut lost_at), [0, 1, 2, 0, 1]);
+        let mut losses = Losses::new(Arc::new(AtomicU64::new(9)));
+        losses.report_when_due(0);
+        assert_eq!(losses.crowded_out.load(Ordering::Relaxed), 0);
+    }
+}

@@ -226,3 +226,86 @@ impl Row {
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limit(scope: CounterScope, unit: Unit) -> PathLimit {
+        let (owner, slug) =
+            (GroupId(if scope == CounterScope::Group { 2 } else { 1 }), "acme/m1".parse().unwrap());
+        PathLimit {
+            counter: CounterKey { owner, slug, kind: LimitType::Token, unit },
+            threshold: 100,
+            source: GroupId(1),
+            scope,
+            since: Version(7),
+            opening: 3,
+        }
+    }
+
+    fn state(fit: Fit) -> LimitState {
+        LimitState {
+            reading: Reading { used: 90, pending: 20, touched: true },
+            remaining: 0,
+            debt: 10,
+            restored_in: Some(5),
+            eases_in: None,
+            fit,
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again_whatever_was_decided() {
+        let wait = Verdict::Wait { nanos: u64::MAX, hold_may_end: true };
+        for outcome in [
+            DecisionOutcome::Admitted,
+            DecisionOutcome::Refused { binding: 1, verdict: wait },
+            DecisionOutcome::Refused { binding: 0, verdict: Verdict::NeverFits },
+            DecisionOutcome::TurnedAway(TurnedAway::NotAllowed),
+            DecisionOutcome::TurnedAway(TurnedAway::NoEndpoint),
+        ] {
+            let mut facts = DecisionFacts::refused(1);
+            facts.outcome = outcome;
+            facts.output_max = Some(4_096);
+            facts.limits =
+                [limit(CounterScope::Group, Unit::Day), limit(CounterScope::Ancestor, Unit::Second)]
+                    .into_iter()
+                    .chain([limit(CounterScope::Group, Unit::Minute)])
+                    .collect();
+            let states = [Fit::Fits, Fit::Never, Fit::After(u64::MAX)].map(state).to_vec();
+            let line = write(&Recorded { facts: facts.clone(), states: states.clone() }).unwrap();
+            assert!(line.starts_with(&beginning(facts.request_id)) && line.ends_with(b"}\n"));
+            let again = read(&line).unwrap();
+            // What only a running process has any use for is not kept.
+            facts.at.mono_ns = 0;
+            let forgotten = |limit: &PathLimit| PathLimit { since: Version(0), opening: 0, ..limit.clone() };
+            facts.limits = facts.limits.iter().map(forgotten).collect();
+            assert_eq!(format!("{:?}", again.facts), format!("{facts:?}"));
+            assert_eq!(again.states, states);
+        }
+    }
+
+    #[test]
+    fn a_line_of_an_older_or_newer_program_is_read_as_far_as_it_is_understood() {
+        let line = br#"{"request_id":"019a0000-0000-7000-8000-000000000000","at_ms":5,"workspace":"00000000001",
+            "group":"00000000002","key":"sky_a","model":"acme/m1","mode":"estimate","tokens":1,"more":"later",
+            "outcome":{"full":{"binding":0,"wait_ns":7,"hold_may_end":false}},
+            "limits":[{"type":"REQUEST","unit":"DAY","threshold":1,"source":"00000000002","used":1,"touched":true,
+                "remaining":0,"fit":{"after":7}}]}"#;
+        let read = read(line).unwrap();
+        assert_eq!((read.facts.at.wall_ms, read.states[0].fit), (5, Fit::After(7)));
+    }
+
+    #[test]
+    fn what_is_no_refusal_of_ours_is_passed_over_and_what_is_too_long_is_not_written() {
+        let whole = write(&Recorded { facts: DecisionFacts::refused(1), states: Vec::new() }).unwrap();
+        assert!((0..whole.len() - 1).all(|cut| read(&whole[..cut]).is_none()), "torn anywhere");
+        for other in [&b""[..], b"\n", b"null", b"[]", b"{}", b"{\"request_id\":\"x\"}", b"\xff\xfe"] {
+            assert!(read(other).is_none(), "{other:?}");
+        }
+        let mut facts = DecisionFacts::refused(1);
+        facts.limits = std::iter::repeat_n(limit(CounterScope::Ancestor, Unit::Minute), 1_000).collect();
+        assert!(write(&Recorded { facts, states: vec![state(Fit::Fits); 1_000] }).is_err());
+    }
+}

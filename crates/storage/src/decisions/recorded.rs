@@ -94,6 +94,29 @@ impl TurnedAway {
     }
 }
 
+#[cfg(test)]
+impl DecisionFacts {
+    /// A refusal in the life of a test: the `nth`, at its own second.
+    pub(super) fn refused(nth: u64) -> Self {
+        let verdict = Verdict::Wait { nanos: 7, hold_may_end: false };
+        let mut random = [0; 10];
+        random[..8].copy_from_slice(&nth.to_be_bytes());
+        Self {
+            request_id: RequestId::new(1_000, random),
+            at: Now { mono_ns: nth * 1_000_000_000, wall_ms: nth * 1_000 },
+            workspace: WorkspaceId(1),
+            group: GroupId(2),
+            key_prefix: "sky_one".into(),
+            model: "acme/m1".into(),
+            mode: Admission::Estimate,
+            output_max: None,
+            tokens: 9,
+            limits: Arc::default(),
+            outcome: DecisionOutcome::Refused { binding: 0, verdict },
+        }
+    }
+}
+
 impl Recorded {
     /// What the engine would have explained of this call at that moment.
     #[must_use]

@@ -50,9 +50,6 @@ struct Found {
 impl Segments {
     /// Takes up what is there, and deletes what is beyond the bound.
     pub(super) fn open(folder: &Path, bytes_max: u64) -> io::Result<Self> {
-        if bytes_max > 0 {
-            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        }
         Self::delete_oldest(&found(folder)?, bytes_max)?;
         Ok(Self { folder: folder.to_owned(), bytes_max, last: None })
     }
@@ -103,6 +100,7 @@ impl Segments {
         let (oldest, others) = all.split_at(too_many);
         Self::delete_oldest(oldest, 0)?;
         Self::delete_oldest(others, self.bytes_max - self.segment_max())?;
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
         let path = self.folder.join(format!("{number:0DIGITS$}.{EXTENSION}"));
         let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(path)?;
         Ok(Last { number, file, len: 0, is_torn: false })
@@ -168,8 +166,13 @@ fn found(folder: &Path) -> io::Result<Vec<Found>> {
     let mut segments = Vec::new();
     for entry in entries {
         let path = entry?.path();
-        if let Some(number) = number_of(&path) {
-            segments.push(Found { number, len: fs::metadata(&path)?.len(), path });
+        let Some(number) = number_of(&path) else { continue };
+        match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_file() => segments.push(Found { number, len: metadata.len(), path }),
+            Ok(_) => {}
+            // Deleted for a new one meanwhile.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
         }
     }
     segments.sort_by_key(|segment| segment.number);
@@ -192,3 +195,6 @@ fn ends_within_a_line(file: &mut File) -> io::Result<bool> {
 fn len_of(line: &[u8]) -> u64 {
     u64::try_from(line.len()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;
