@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use domain::RequestId;
+use domain::{Now, RequestId};
 use limits::{Fit, LimitState, PathSpec, Refusal};
 use storage::{DecisionFacts, DecisionOutcome};
 
@@ -57,10 +57,10 @@ fn limited(shared: &Shared, lane: &Lane, facts: &Facts, outcome: DecisionOutcome
     if !decisions.keeps(outcome) {
         return;
     }
-    let (tokens, states) = seen(shared, lane, facts, outcome);
+    let (at, tokens, states) = seen(shared, lane, facts, outcome);
     let noted = DecisionFacts {
         request_id: facts.request_id,
-        at: facts.admitted_at,
+        at,
         workspace: facts.caller.group.workspace,
         group: facts.caller.group.id,
         key_prefix: Arc::clone(&facts.caller.key.prefix),
@@ -74,20 +74,21 @@ fn limited(shared: &Shared, lane: &Lane, facts: &Facts, outcome: DecisionOutcome
     decisions.record(noted, |room| room.extend(states));
 }
 
-/// Tokens that the call asked for, and how its limits stand.
+/// When the limits were looked at, the tokens that the call asked of them, and how they stand.
 fn seen(
     shared: &Shared,
     lane: &Lane,
     facts: &Facts,
     outcome: DecisionOutcome,
-) -> (u64, impl Iterator<Item = LimitState>) {
+) -> (Now, u64, impl Iterator<Item = LimitState>) {
     let root = facts.caller.group.root;
     let spec = PathSpec { root, epoch: lane.epoch, limits: lane.limits.to_vec() };
     let explained = shared.engine.explain(&spec, facts.estimate.need, facts.admitted_at);
-    let (tokens, states) = explained.map_or_else(Default::default, |seen| (seen.tokens, seen.limits));
+    let unseen = (facts.admitted_at, 0, Vec::new());
+    let (at, tokens, states) = explained.map_or(unseen, |seen| (seen.at, seen.tokens, seen.limits));
     let is_admitted = outcome == DecisionOutcome::Admitted;
     // It fitted; what is looked at here has been charged with it.
     let fit =
         move |state: LimitState| if is_admitted { LimitState { fit: Fit::Fits, ..state } } else { state };
-    (tokens, states.into_iter().map(fit))
+    (at, tokens, states.into_iter().map(fit))
 }

@@ -37,7 +37,7 @@ const LOOKUPS_MAX: usize = 2;
 /// How much is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecisionBounds {
-    /// Decisions in memory, the oldest of which makes room; 0 keeps none. One takes some 300 bytes, and 90 for each of
+    /// Decisions in memory, the oldest of which makes room; 0 keeps none. One takes some 200 bytes, and 90 for each of
     /// its limits.
     pub in_memory: usize,
     /// Bytes of refusals on disk, the oldest of which make room; 0 keeps none, and removes what is there.
@@ -50,7 +50,7 @@ pub struct Decisions {
     ring: Arc<Ring>,
     disk: Option<Disk>,
     folder: PathBuf,
-    lookups: Semaphore,
+    lookups: Arc<Semaphore>,
 }
 
 impl Decisions {
@@ -59,7 +59,7 @@ impl Decisions {
         let folder = dir.join(FOLDER);
         let disk = Disk::open(&folder, bounds.on_disk);
         let ring = Arc::new(Ring::new(bounds.in_memory));
-        Self { ring, disk, folder, lookups: Semaphore::new(LOOKUPS_MAX) }
+        Self { ring, disk, folder, lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)) }
     }
 
     /// Whether a decision that was recorded now would be kept anywhere. Not worth asking how limits stand if not.
@@ -84,10 +84,14 @@ impl Decisions {
     /// # Errors
     /// When the node is shutting down.
     pub async fn find(&self, id: RequestId, workspace: WorkspaceId) -> Result<Option<Recorded>, Unavailable> {
-        let _turn = self.lookups.acquire().await.map_err(|_| Unavailable)?;
+        let turn = Arc::clone(&self.lookups).acquire_owned().await.map_err(|_| Unavailable)?;
         let (ring, folder) = (Arc::clone(&self.ring), self.folder.clone());
-        // Reading all that may be on disk takes a tenth of a second: not on a thread that serves others.
-        let look = move || ring.find(id, workspace).or_else(|| segments::find(&folder, id, workspace));
+        // Reading all that is on disk takes a while: not on a thread that serves others.
+        let look = move || {
+            // Kept until the end of the reading, which goes on when the one who asked has left.
+            let _turn = turn;
+            ring.find(id, workspace).or_else(|| segments::find(&folder, id, workspace))
+        };
         tokio::task::spawn_blocking(look).await.map_err(|_| Unavailable)
     }
 

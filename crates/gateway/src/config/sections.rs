@@ -185,7 +185,7 @@ impl Config {
         let LimitsSection { decisions, decisions_disk_mb, .. } = self.limits;
         if decisions > DECISIONS_MAX {
             bail!(
-                "limits.decisions: {decisions} is more than {DECISIONS_MAX}, which take a gigabyte of memory"
+                "limits.decisions: {decisions} is more than {DECISIONS_MAX}, which take a gigabyte of memory and more"
             );
         }
         if decisions_disk_mb > DECISIONS_DISK_MB_MAX {
