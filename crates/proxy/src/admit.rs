@@ -113,7 +113,6 @@ pub(crate) async fn admit(shared: &Arc<Shared>, lane: &Lane, mut facts: Facts) -
             Ok(Outlook::Refused(refusal, now))
         }
         Decision::Admitted(admission) => {
-            record::admitted(shared, lane, &facts);
             shared.call_begins();
             let admitted = Admitted {
                 shared: Arc::clone(shared),
@@ -122,6 +121,7 @@ pub(crate) async fn admit(shared: &Arc<Shared>, lane: &Lane, mut facts: Facts) -
                 if_dropped: Ending::unused(Outcome::ClientGone, None),
                 first_byte_ms: None,
             };
+            record::admitted(shared, lane, admitted.facts());
             Ok(Outlook::Admitted(Box::new(admitted), admission.standings))
         }
     }

@@ -8,10 +8,10 @@ use super::output::{live, say, say_json, text, window};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct DecisionArgs {
-    #[command(flatten)]
-    access: Access,
     /// The id in `x-request-id` of the call's answer, and in the body of a refusal.
     request_id: String,
+    #[command(flatten)]
+    access: Access,
 }
 
 pub(super) async fn run(args: DecisionArgs) -> anyhow::Result<()> {
