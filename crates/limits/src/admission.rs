@@ -64,12 +64,13 @@ pub enum Decision {
 pub struct Admission {
     /// What it holds, until it ends.
     pub reservation: Reservation,
-    /// The caller's own limits after the charge.
+    /// The limits that the caller is shown, after the charge.
     pub standings: Standings,
 }
 
 pub(crate) fn reserve(path: &Arc<Path>, need: Need, now: Now) -> Decision {
     let tokens = need.tokens(path.tokens_max);
+    let room = Standings::with_room(path.shown.len());
     let mut state = path.tree.state();
     if path.epoch < state.epoch {
         return Decision::Stale;
@@ -77,10 +78,10 @@ pub(crate) fn reserve(path: &Arc<Path>, need: Need, now: Now) -> Decision {
     let moment = state.moment(now);
     match check(path, tokens, &mut state, &moment) {
         None => Decision::Stale,
-        Some(Fit::No) => Decision::Refused(refuse(path, tokens, &mut state, &moment)),
+        Some(Fit::No) => Decision::Refused(refuse(path, tokens, (&mut state, &moment), room)),
         Some(Fit::Yes) => {
             charge(path, tokens, &mut state, &moment);
-            let standings = standings(path, &mut state, &moment);
+            let standings = standings(path, (&mut state, &moment), room);
             drop(state);
             let reservation = Reservation::new(Arc::clone(path), tokens, moment.now());
             Decision::Admitted(Admission { reservation, standings })
@@ -118,20 +119,19 @@ fn charge(path: &Path, tokens: u64, state: &mut State, moment: &Moment) {
 
 /// Says which limit binds and when the same call would pass. At least one does not fit.
 #[cold]
-fn refuse(path: &Path, tokens: u64, state: &mut State, moment: &Moment) -> Refusal {
+fn refuse(path: &Path, tokens: u64, (state, moment): (&mut State, &Moment), room: Standings) -> Refusal {
     let obstacles = path
         .hops
         .iter()
         .map(|hop| obstacle(state.held(hop.counter), demand(hop.kind, tokens), hop.threshold, moment));
     let (limit, verdict) = refusal::verdict(obstacles);
-    Refusal { limit, verdict, standings: standings(path, state, moment) }
+    Refusal { limit, verdict, standings: standings(path, (state, moment), room) }
 }
 
-/// How the caller's own limits stand.
+/// How the limits that the caller is shown stand, written into room that was made before the lock.
 #[inline]
-fn standings(path: &Path, state: &mut State, moment: &Moment) -> Standings {
-    let mut standings = Standings::default();
-    for &limit in &path.own {
+fn standings(path: &Path, (state, moment): (&mut State, &Moment), mut standings: Standings) -> Standings {
+    for &limit in &path.shown {
         let hop = &path.hops[limit];
         let counter = state.held(hop.counter);
         let (remaining, reset_nanos) = (counter.remaining(hop.threshold), counter.restored_in(moment));

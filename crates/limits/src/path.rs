@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::{GroupId, LimitType, Slug, Unit, Version};
 
-use crate::standing::STANDINGS_MAX;
+use crate::standing::SHOWN_MAX;
 use crate::tree::{Handle, Tree};
 
 /// What a counter is found by. Not the row that declares a limit: two rows that name the same key share the counter.
@@ -57,6 +57,16 @@ pub struct PathLimit {
     pub opening: u64,
 }
 
+/// Which limits' live numbers a caller is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Shown {
+    /// Those whose counter is its own: an ancestor's would tell it of its siblings' traffic.
+    #[default]
+    Own,
+    /// Every one. For operators whose customers may see the use of those above them.
+    All,
+}
+
 /// What to bind: the limits of a call in the order they are declared, the caller's own first. No counter twice.
 #[derive(Debug, Clone)]
 pub struct PathSpec {
@@ -64,6 +74,8 @@ pub struct PathSpec {
     pub root: GroupId,
     /// The tree's epoch in the snapshot this was compiled from.
     pub epoch: Version,
+    /// Whose live numbers are told to the caller.
+    pub shown: Shown,
     /// Every limit that applies.
     pub limits: Vec<PathLimit>,
 }
@@ -74,8 +86,8 @@ pub struct Path {
     pub(crate) tree: Arc<Tree>,
     pub(crate) epoch: Version,
     pub(crate) hops: Box<[Hop]>,
-    /// The hops whose counter is the caller's own.
-    pub(crate) own: Box<[usize]>,
+    /// The hops whose live numbers the caller is shown.
+    pub(crate) shown: Box<[usize]>,
     /// A guess of output tokens is never the reason that a call can never fit.
     pub(crate) tokens_max: u64,
     limits: Box<[PathLimit]>,
@@ -90,18 +102,19 @@ pub(crate) struct Hop {
 }
 
 impl Path {
-    pub(crate) fn new(tree: Arc<Tree>, epoch: Version, limits: Vec<PathLimit>, handles: &[Handle]) -> Self {
+    pub(crate) fn new(tree: Arc<Tree>, spec: PathSpec, handles: &[Handle]) -> Self {
+        let PathSpec { root: _, epoch, shown, limits } = spec;
         let hop = |(limit, handle): (&PathLimit, &Handle)| Hop {
             counter: *handle,
             threshold: limit.threshold,
             kind: limit.counter.kind,
         };
         let hops: Box<[Hop]> = limits.iter().zip(handles).map(hop).collect();
-        let is_own = |limit: &PathLimit| limit.scope == CounterScope::Group;
-        let own = limits.iter().enumerate().filter(|(_, limit)| is_own(limit));
-        let own: Box<[usize]> = own.map(|(index, _)| index).take(STANDINGS_MAX).collect();
+        let is_shown = |limit: &PathLimit| shown == Shown::All || limit.scope == CounterScope::Group;
+        let shown = limits.iter().enumerate().filter(|(_, limit)| is_shown(limit));
+        let shown: Box<[usize]> = shown.map(|(index, _)| index).take(SHOWN_MAX).collect();
         let tokens_max = tokens_max(&limits);
-        Self { tree, epoch, hops, own, tokens_max, limits: limits.into() }
+        Self { tree, epoch, hops, shown, tokens_max, limits: limits.into() }
     }
 
     /// The limits, in the order they were given. [`Refusal::limit`](crate::Refusal) and

@@ -17,7 +17,7 @@ pub struct Refusal {
     pub limit: usize,
     /// When to come back.
     pub verdict: Verdict,
-    /// The caller's own limits as they are.
+    /// The limits that the caller is shown, as they are.
     pub standings: Standings,
 }
 

@@ -96,11 +96,11 @@ impl Tree {
 
     /// Binds each limit to its counter, opening those that are not there.
     pub(crate) fn bind(self: &Arc<Self>, spec: PathSpec, now: Now) -> Path {
-        let PathSpec { root: _, epoch, limits } = spec;
+        let PathSpec { epoch, limits, .. } = &spec;
         let mut directory = lock(&self.directory);
         let have = directory.len();
         let mut works: Vec<Work> =
-            limits.iter().map(|limit| directory.bind(limit, epoch, now.day())).collect();
+            limits.iter().map(|limit| directory.bind(limit, *epoch, now.day())).collect();
         let chunks = Slab::chunks_missing(have, directory.len());
         let mut handles = Vec::with_capacity(works.len());
 
@@ -112,7 +112,7 @@ impl Tree {
         }
         drop(state);
 
-        Path::new(Arc::clone(self), epoch, limits, &handles)
+        Path::new(Arc::clone(self), spec, &handles)
     }
 
     /// Makes paths of an older epoch stale.

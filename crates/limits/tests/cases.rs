@@ -24,7 +24,7 @@ use std::sync::Arc;
 use domain::{Day, GroupId, LimitType, Now, Unit, Version};
 use limits::{
     CounterKey, CounterScope, Decision, Engine, Fit, LimitState, Need, Path, PathLimit, PathSpec, Reading,
-    Reservation, Verdict,
+    Reservation, Shown, Verdict,
 };
 
 const ROOT: GroupId = GroupId(1);
@@ -124,7 +124,8 @@ impl World {
 
     fn bind(&mut self, name: &str, limits: &[&str]) {
         let limits = limits.iter().map(|limit| path_limit(limit)).collect();
-        let path = self.engine.bind(PathSpec { root: ROOT, epoch: self.epoch, limits }, self.now);
+        let path =
+            self.engine.bind(PathSpec { root: ROOT, epoch: self.epoch, shown: Shown::Own, limits }, self.now);
         self.paths.insert(name.to_owned(), path);
     }
 
@@ -170,7 +171,7 @@ impl World {
 
     fn explain(&self, limits: &[&str], need: &str) -> String {
         let limits = limits.iter().map(|limit| path_limit(limit)).collect();
-        let spec = PathSpec { root: ROOT, epoch: self.epoch, limits };
+        let spec = PathSpec { root: ROOT, epoch: self.epoch, shown: Shown::Own, limits };
         let Some(explained) = self.engine.explain(&spec, need_of(need), self.now) else {
             return "stale".to_owned();
         };

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use domain::{Day, GroupId, LimitType, Now, Unit, Version};
 use limits::{
-    CounterKey, CounterScope, Decision, Engine, Need, Path, PathLimit, PathSpec, Reading, Reservation,
+    CounterKey, CounterScope, Decision, Engine, Need, Path, PathLimit, PathSpec, Reading, Reservation, Shown,
 };
 
 const THREADS: u64 = 8;
@@ -194,7 +194,7 @@ fn bind_at(engine: &Engine, limits: &[(u64, LimitType, Unit)], threshold: u64, e
         since: Version(0),
         opening: 0,
     });
-    let spec = PathSpec { root: ROOT, epoch, limits: limits.collect() };
+    let spec = PathSpec { root: ROOT, epoch, shown: Shown::Own, limits: limits.collect() };
     engine.bind(spec, Now { mono_ns: 0, wall_ms: Day(20_000).start_ms() })
 }
 

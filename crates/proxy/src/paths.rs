@@ -7,8 +7,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use domain::{Group, GroupId, LimitType, Now, Slug, Snapshot, Version};
-use limits::{Engine, Path};
-use storage::Store;
+use limits::{Path, PathSpec};
+
+use crate::worker::Shared;
 
 /// Groups whose paths one worker remembers; past this it forgets all and begins anew.
 const GROUPS_MAX: usize = 100_000;
@@ -52,15 +53,15 @@ impl Paths {
 
 /// Compiles the path of a group and slug from the configuration and binds it to its counters.
 pub(crate) fn compile(
-    engine: &Engine,
-    store: &Store,
+    shared: &Shared,
     snapshot: &Snapshot,
     (group, slug): (&Arc<Group>, &Slug),
     now: Now,
 ) -> Lane {
-    let spec = store.path_spec(snapshot, (group, slug), now.day());
+    let shown = shared.settings.shown;
+    let spec = PathSpec { shown, ..shared.store.path_spec(snapshot, (group, slug), now.day()) };
     let epoch = spec.epoch;
     let limits_tokens = spec.limits.iter().any(|limit| limit.counter.kind == LimitType::Token);
     let groups = snapshot.lineage(group).map(|group| group.id).collect();
-    Lane { slug: slug.clone(), epoch, path: engine.bind(spec, now), limits_tokens, groups }
+    Lane { slug: slug.clone(), epoch, path: shared.engine.bind(spec, now), limits_tokens, groups }
 }

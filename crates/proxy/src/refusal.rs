@@ -24,9 +24,9 @@ pub(crate) struct Refused {
 impl Refused {
     pub(crate) fn new(path: &Path, refusal: &Refusal, slug: &Slug) -> Self {
         let limit = path.limits()[refusal.limit].clone();
-        // Standings tell of the caller's own counters only: an ancestor's would show the traffic of siblings.
-        let own = refusal.standings.iter().find(|standing| standing.limit == refusal.limit);
-        let used = own.map(|own| limit.threshold.saturating_sub(own.remaining));
+        // An ancestor's counter has no standing here unless the operator lets customers see the traffic of siblings.
+        let shown = refusal.standings.iter().find(|standing| standing.limit == refusal.limit);
+        let used = shown.map(|shown| limit.threshold.saturating_sub(shown.remaining));
         Self { limit, verdict: refusal.verdict, slug: slug.clone(), used }
     }
 

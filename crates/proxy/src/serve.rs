@@ -44,7 +44,7 @@ struct Trace {
     slug: Option<Slug>,
     /// Whether the request has a body that was not read: what is left of it must not be taken for a request.
     unread: bool,
-    /// The caller's own limits, once they were asked: on whatever answer the call gets from then on.
+    /// The limits that the caller is shown, once they were asked: on whatever answer the call gets from then on.
     rates: Option<RateHeaders>,
 }
 
@@ -193,7 +193,7 @@ impl Worker {
         };
         remembered.unwrap_or_else(|| {
             let shared = &self.shared;
-            let lane = compile(&shared.engine, &shared.store, snapshot, (group, slug), shared.clock.now());
+            let lane = compile(shared, snapshot, (group, slug), shared.clock.now());
             self.paths.put(group.id, lane.clone());
             lane
         })

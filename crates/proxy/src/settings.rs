@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use domain::destination::Network;
 use domain::{Admission, SecretValue};
+use limits::Shown;
 
 /// Everything the data plane may be told.
 #[derive(Debug, Clone)]
@@ -18,6 +19,8 @@ pub struct Settings {
     pub buffered_max: usize,
     /// Whether a federated key may come as `Authorization: Bearer`, as the official SDKs send it.
     pub bearer: Bearer,
+    /// Whose live numbers refusals and rate-limit headers tell.
+    pub shown: Shown,
     /// How long a whole answer is read on after its caller left.
     pub drain_timeout: Duration,
     /// Which calls are logged.

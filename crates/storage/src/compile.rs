@@ -5,14 +5,15 @@
 use std::sync::Arc;
 
 use domain::{BindingLimit, Day, Enforcement, Group, LimitType, Slug, Snapshot, Unit, binding_limits};
-use limits::{CounterKey, CounterScope, PathLimit, PathSpec};
+use limits::{CounterKey, CounterScope, PathLimit, PathSpec, Shown};
 
 use crate::store::Store;
 use crate::today::{Use, UseScope};
 
 impl Store {
     /// Every limit that a call by `group` for `slug` must fit, the group's own first. A DAY limit whose counter has to
-    /// be opened on `day` begins with what the ledger says.
+    /// be opened on `day` begins with what the ledger says. The caller is shown its own numbers, unless who binds this
+    /// says otherwise.
     #[must_use]
     pub fn path_spec(&self, snapshot: &Snapshot, (group, slug): (&Arc<Group>, &Slug), day: Day) -> PathSpec {
         let path_limit = |binding: BindingLimit| PathLimit {
@@ -32,6 +33,7 @@ impl Store {
         PathSpec {
             root: group.root,
             epoch: snapshot.tree_epoch(group.root),
+            shown: Shown::Own,
             limits: binding.into_iter().map(path_limit).collect(),
         }
     }

@@ -66,6 +66,7 @@ pub struct LimitsSection {
     pub admission: Admission,
     #[serde(deserialize_with = "duration")]
     pub drain_timeout: Duration,
+    pub reveal_ancestors: bool,
 }
 
 /// `[upstream]`

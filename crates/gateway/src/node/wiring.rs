@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use admin::Hierarchy;
 use domain::SecretValue;
+use limits::Shown;
 use proxy::{Bearer, CallLog, Timeouts, UpstreamSettings};
 
 use super::guard::Patience;
@@ -27,6 +28,7 @@ pub(super) fn proxy_settings(
         body_max: config.server.max_body_mb.saturating_mul(MIB),
         buffered_max: config.server.max_buffered_mb.saturating_mul(MIB),
         bearer: if config.data_plane.strict_bearer { Bearer::Refused } else { Bearer::Accepted },
+        shown: if config.limits.reveal_ancestors { Shown::All } else { Shown::Own },
         drain_timeout: config.limits.drain_timeout,
         calls: match config.log.calls {
             LogCalls::Off => CallLog::Off,

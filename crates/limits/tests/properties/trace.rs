@@ -5,7 +5,7 @@ use std::sync::Arc;
 use domain::{Day, GroupId, LimitType, Now, Unit, Version};
 use limits::{
     CounterKey, CounterScope, Decision, Engine, Explanation, Need, Path, PathLimit, PathSpec, Reading,
-    Reservation, Standing, Verdict,
+    Reservation, Shown, Standing, Verdict,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -120,7 +120,7 @@ impl World {
         let mono_ns = self.now.mono_ns + nanos;
         self.now = Now { mono_ns, wall_ms: Day(20_000).start_ms() + mono_ns / 1_000_000 };
         // Something happens in the tree at this time, so that a caller with an older reading really is late.
-        let nothing = PathSpec { root: ROOT, epoch: Version(0), limits: Vec::new() };
+        let nothing = PathSpec { root: ROOT, epoch: Version(0), shown: Shown::Own, limits: Vec::new() };
         let _bound = self.engine.bind(nothing, self.now);
     }
 
@@ -178,7 +178,7 @@ impl World {
             opening: 0,
             counter: declared.key,
         });
-        PathSpec { root: ROOT, epoch: Version(self.epoch), limits: limits.collect() }
+        PathSpec { root: ROOT, epoch: Version(self.epoch), shown: Shown::Own, limits: limits.collect() }
     }
 
     /// The limits of a path, in its order.
