@@ -187,6 +187,14 @@ impl RequestId {
     }
 }
 
+impl FromStr for RequestId {
+    type Err = NotAnId;
+
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        text.parse().map(Self).map_err(|_| NotAnId)
+    }
+}
+
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.as_hyphenated().fmt(f)
@@ -210,6 +218,9 @@ mod tests {
             assert_eq!(id.to_string().len(), DIGITS);
             assert_eq!(id.to_string().parse(), Ok(id));
         }
+        let call = RequestId::new(1_778_673_600_000, [7; 10]);
+        assert_eq!(call.to_string().parse(), Ok(call));
+        assert_eq!("cust_42".parse::<RequestId>(), Err(NotAnId));
     }
 
     #[test]

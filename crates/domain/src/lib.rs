@@ -29,5 +29,5 @@ pub use id::{EndpointId, GroupId, ManagementKeyId, RequestId, Slug, WorkspaceId}
 pub use limit::{Limit, LimitType, THRESHOLD_MAX, Unit};
 pub use snapshot::{Snapshot, Version};
 pub use time::{Clock, Day, Now};
-pub use usage::{Entry, Outcome, Usage, UsageSource};
+pub use usage::{Entry, Outcome, UnknownWord, Usage, UsageSource};
 pub use workspace::{Prefix, Prefixes, Workspace};

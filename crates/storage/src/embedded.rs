@@ -8,6 +8,7 @@
 
 mod books;
 mod config_rows;
+mod entry_rows;
 mod fields;
 mod ledger_rows;
 mod load;
@@ -26,6 +27,8 @@ use domain::{Now, Version};
 use rusqlite::{Connection, OpenFlags};
 
 pub(crate) use self::books::Books;
+pub use self::entry_rows::LedgerLine;
+pub(crate) use self::entry_rows::read as read_entry;
 pub(crate) use self::ledger_rows::ever_used;
 use crate::error::OpenError;
 use crate::vault::Vault;

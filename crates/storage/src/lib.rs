@@ -22,7 +22,7 @@ mod store;
 mod today;
 mod vault;
 
-pub use embedded::Inspection;
+pub use embedded::{Inspection, LedgerLine};
 pub use error::{EditError, OpenError, Unavailable};
 pub use ledger::{LEDGER_PENDING_MAX, Permit};
 pub use random::{random_base62, random_bytes};

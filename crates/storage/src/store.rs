@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
 
 use arc_swap::ArcSwap;
-use domain::{Change, Context, Day, GroupId, KeyHash, Now, Rejection, Slug, Snapshot};
+use domain::{Change, Context, Day, GroupId, KeyHash, Now, Rejection, RequestId, Slug, Snapshot};
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use crate::committer::{Committer, EditJob, FlushJob, Message};
-use crate::embedded::{self, Inspection};
+use crate::embedded::{self, Inspection, LedgerLine};
 use crate::error::{EditError, OpenError, Unavailable};
 use crate::last_used::LastUsed;
 use crate::ledger::{Permit, Room};
@@ -134,11 +134,32 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub async fn ever_used(&self, group: GroupId, scope: UseScope, slug: &Slug) -> Result<bool, Unavailable> {
-        let (inner, slug) = (Arc::clone(&self.inner), slug.clone());
+        let slug = slug.clone();
+        self.read(move |reader| embedded::ever_used(reader, group, scope, &slug)).await
+    }
+
+    /// The ledger's line about a call, as far as it is on disk ([`Self::flush`] waits for that). None for a call that
+    /// was refused, and for one that has not ended.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn entry(&self, request: RequestId) -> Result<Option<LedgerLine>, Unavailable> {
+        self.read(move |reader| embedded::read_entry(reader, &request)).await
+    }
+
+    /// Asks the disk something, on a thread that may wait for it.
+    async fn read<T, F>(&self, ask: F) -> Result<T, Unavailable>
+    where
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let inner = Arc::clone(&self.inner);
         let asked = tokio::task::spawn_blocking(move || {
             let reader = inner.reader.lock().unwrap_or_else(PoisonError::into_inner);
-            let reader = reader.as_ref().ok_or(Unavailable)?;
-            embedded::ever_used(reader, group, scope, &slug)
+            ask(reader.as_ref().ok_or(Unavailable)?).map_err(|error| {
+                tracing::error!(%error, "the store cannot be read");
+                Unavailable
+            })
         });
         asked.await.map_err(|_| Unavailable)?
     }

@@ -19,6 +19,6 @@ mod signing;
 
 pub use client::{Reply, Request, Streaming};
 pub use clock::ManualClock;
-pub use gateway::{Customer, Gateway, OPERATOR_KEY, Tenant};
+pub use gateway::{Customer, Gateway, OPERATOR_KEY, Reading, Tenant};
 pub use modelsim::{Act, End, ModelServer, Script, UsageReport};
 pub use signing::Signer;
