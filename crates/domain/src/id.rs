@@ -180,6 +180,12 @@ impl RequestId {
         Self(uuid::Builder::from_unix_timestamp_millis(wall_ms, &random).into_uuid())
     }
 
+    /// The id with these sixteen bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(uuid::Uuid::from_bytes(bytes))
+    }
+
     /// The sixteen bytes, in the order that sorts by time.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 16] {

@@ -12,7 +12,7 @@ use anyhow::Context as _;
 
 pub use self::sections::{
     Config, DataPlaneSection, LimitsSection, LogCalls, LogFormat, LogLevel, LogSection, ManagementSection,
-    SecretsSection, ServerSection, UpstreamSection, read_duration,
+    OnClientGone, SecretsSection, ServerSection, UpstreamSection, read_duration,
 };
 
 /// Every setting with its default.
@@ -116,6 +116,7 @@ mod tests {
             ("TOLLGATE__SERVER__MAX_BODY_MB", "many", "TOLLGATE__SERVER__MAX_BODY_MB"),
             ("TOLLGATE__LIMITS__ADMISSION", "hard", "not available yet"),
             ("TOLLGATE__LIMITS__ADMISSION", "soft", "limits.admission"),
+            ("TOLLGATE__LIMITS__ON_CLIENT_GONE", "stop", "limits.on_client_gone"),
             ("TOLLGATE__SERVER__TLS_CERT", "/cert.pem", "server.tls_key"),
             ("TOLLGATE__SERVER__MAX_BUFFERED_MB", "99", "server.max_buffered_mb"),
             ("TOLLGATE__SERVER__HEADER_TIMEOUT", "0s", "server.header_timeout"),

@@ -180,6 +180,15 @@ impl Node {
         self.store.entry(request).await
     }
 
+    /// The ledger's lines about the calls that arrived last, as far as they are on disk, newest first; no more than
+    /// `most`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn last_entries(&self, most: u16) -> Result<Vec<LedgerLine>, Unavailable> {
+        self.store.last_entries(most).await
+    }
+
     /// Takes the gateway down: not ready, then no new calls, then the rest settles, then everything is on disk.
     pub async fn shut_down(self) {
         self.shared.start_leaving();

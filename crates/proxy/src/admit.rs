@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use domain::{Entry, GroupId, Now, Outcome, RequestId, Slug, Usage, UsageSource};
+use http::StatusCode;
 use limits::{Decision, Estimate, Refusal, Reservation, Standings};
 use storage::Permit;
 use wire::Operation;
@@ -14,7 +15,7 @@ use crate::authenticate::Caller;
 use crate::error::Error;
 use crate::paths::Lane;
 use crate::route::Route;
-use crate::settings::CallLog;
+use crate::settings::{CallLog, OnClientGone};
 use crate::worker::Shared;
 
 /// What admission came to.
@@ -119,12 +120,19 @@ pub(crate) async fn admit(shared: &Arc<Shared>, lane: &Lane, mut facts: Facts) -
 impl Admitted {
     /// Ends the call: charges what it used and writes its line.
     pub(crate) fn settle(mut self, ending: Ending) {
+        // If a fault comes in between, dropping it ends it the same way.
+        self.if_dropped = ending;
         self.end(ending);
     }
 
     /// What to do if the call is dropped from here on: its caller left, or the gateway stops.
     pub(crate) fn if_dropped(&mut self, ending: Ending) {
         self.if_dropped = ending;
+    }
+
+    /// The head of the answer came: it is known what the model server said, whatever becomes of the rest.
+    pub(crate) fn answered(&mut self, status: StatusCode) {
+        self.if_dropped.status = Some(status.as_u16());
     }
 
     /// The first byte of the answer came.
@@ -141,6 +149,12 @@ impl Admitted {
         &self.facts
     }
 
+    /// Whether a stream is read on for its usage after its caller left: where the operator wants it, and where the
+    /// model server keeps a part of the prompt, so that only its report says what that was.
+    pub(crate) fn streams_on(&self) -> bool {
+        self.facts.prompt_elsewhere || self.shared.settings.on_client_gone == OnClientGone::Drain
+    }
+
     /// Usage as far as we can tell ourselves: the prompt, and `output` tokens seen.
     pub(crate) fn counted(&self, output: u64) -> Usage {
         let input = self.facts.estimate.prompt;
@@ -153,8 +167,9 @@ impl Admitted {
     }
 
     fn end(&mut self, ending: Ending) {
-        let Some((reservation, permit)) = self.held.take() else { return };
+        // Read first: whatever goes wrong with it leaves the call to be ended once more.
         let now = self.shared.clock.now();
+        let Some((reservation, permit)) = self.held.take() else { return };
         self.shared.engine.settle(reservation, ending.usage.total(), now);
         self.log(&ending, now);
         permit.record(self.entry(ending, now));

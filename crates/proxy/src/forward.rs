@@ -1,13 +1,13 @@
 //! Forwarding an admitted call, and what comes of it.
 //!
-//! A streamed call belongs to its caller: when the caller leaves, the upstream call is dropped at once. A whole
-//! answer is read to its end even so, for its usage, within `drain_timeout`: leaving early is no discount.
+//! A streamed call belongs to its caller: when the caller leaves, the upstream call is dropped at once, unless the
+//! operator wants it read on. A whole answer is read to its end in any case, for its usage, within `drain_timeout`:
+//! leaving early is no discount.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use domain::Outcome;
@@ -16,6 +16,7 @@ use wire::Call;
 
 use crate::admit::{Admitted, Ending};
 use crate::body::Body;
+use crate::drain;
 use crate::error::{Error, UpstreamFailure};
 use crate::reply;
 use crate::route::Route;
@@ -88,10 +89,11 @@ pub(crate) async fn forward(
 ) -> Result<Response<Body>, Error> {
     let shared = Arc::clone(admitted.shared());
     let delivery = outbound.delivery;
+    let outlives = delivery == Delivery::Whole || admitted.streams_on();
     let exchange = exchange(Arc::clone(worker), admitted, outbound);
-    match delivery {
-        Delivery::Streamed(_) => exchange.await,
-        Delivery::Whole => UntilSettled { exchange: Some(Box::pin(exchange)), shared }.await,
+    match outlives {
+        false => exchange.await,
+        true => UntilSettled { exchange: Some(Box::pin(exchange)), shared }.await,
     }
 }
 
@@ -158,13 +160,10 @@ impl Future for UntilSettled {
 impl Drop for UntilSettled {
     fn drop(&mut self) {
         let Some(exchange) = self.exchange.take() else { return };
-        // Without a free place the exchange is dropped here, which settles it at its hold.
-        let Ok(place) = Arc::clone(&self.shared.drains).try_acquire_owned() else { return };
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let limit: Duration = self.shared.settings.drain_timeout;
-        runtime.spawn(async move {
-            let _ = tokio::time::timeout(limit, exchange).await;
-            drop(place);
+        drain::read_on(&self.shared, async move {
+            if let Ok(answer) = exchange.await {
+                answer.into_body().read_out().await;
+            }
         });
     }
 }

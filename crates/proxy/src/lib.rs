@@ -12,6 +12,7 @@
 mod admit;
 mod authenticate;
 mod body;
+mod drain;
 mod error;
 mod forward;
 mod gather;
@@ -36,6 +37,6 @@ mod worker;
 pub use body::Body;
 pub use outgoing::Outgoing;
 pub use probe::{Probed, probe};
-pub use settings::{Bearer, CallLog, Settings, Timeouts, UpstreamSettings};
+pub use settings::{Bearer, CallLog, OnClientGone, Settings, Timeouts, UpstreamSettings};
 pub use upstream::{DialError, Dialer, Origin, Trust, Upstream, dial};
 pub use worker::{Shared, Worker};

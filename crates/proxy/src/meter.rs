@@ -3,7 +3,8 @@
 //! It is settled before its last piece goes out, so that a caller who has seen the end finds it counted. Dropped
 //! before, it settles with what was seen: reported usage if there was any, else the prompt and the deltas passed on.
 //! Where the model server keeps a part of the prompt, only its report says what that was: such a stream is read on for
-//! it within `drain_timeout`, or a caller who leaves just before the end would have it for nothing.
+//! it within `drain_timeout`, or a caller who leaves just before the end would have it for nothing; and so is every
+//! stream if the operator wants that.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,6 +18,7 @@ use tokio::time::{Instant, Sleep};
 use wire::{AnswerStream, Operation, UsageChunk};
 
 use crate::admit::{Admitted, Ending};
+use crate::drain;
 use crate::error::{Error, UpstreamFailure};
 use crate::upstream::UpstreamBody;
 
@@ -57,7 +59,7 @@ impl MeteredStream {
         let timeouts = admitted.shared().settings.upstream.timeouts;
         let now = Instant::now();
         let operation = admitted.facts().operation;
-        let if_left = if admitted.facts().prompt_elsewhere { IfLeft::ReadOn } else { IfLeft::Settle };
+        let if_left = if admitted.streams_on() { IfLeft::ReadOn } else { IfLeft::Settle };
         Self {
             if_left,
             operation,
@@ -170,19 +172,10 @@ impl MeteredStream {
 }
 
 impl MeteredStream {
-    /// Goes on in a task of its own, if there is a place for it.
-    fn read_on(&mut self) {
-        let Some(admitted) = &self.admitted else { return };
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let shared = admitted.shared();
-        let Ok(place) = Arc::clone(&shared.drains).try_acquire_owned() else { return };
-        let limit = shared.settings.drain_timeout;
-        let mut rest = self.taken();
-        runtime.spawn(async move {
-            let end = async { while std::future::poll_fn(|cx| rest.poll_next(cx)).await.is_some() {} };
-            let _ = tokio::time::timeout(limit, end).await;
-            drop((rest, place));
-        });
+    /// Reads to the end what nobody will take. Dropped before, it settles with what was seen.
+    pub(crate) async fn read_out(mut self: Box<Self>) {
+        self.if_left = IfLeft::Settle;
+        while std::future::poll_fn(|cx| self.poll_next(cx)).await.is_some() {}
     }
 
     /// Everything of it; what stays behind has ended.
@@ -204,8 +197,9 @@ impl MeteredStream {
 
 impl Drop for MeteredStream {
     fn drop(&mut self) {
-        if self.if_left == IfLeft::ReadOn {
-            self.read_on();
+        if let (IfLeft::ReadOn, Some(admitted)) = (self.if_left, &self.admitted) {
+            let shared = Arc::clone(admitted.shared());
+            drain::read_on(&shared, Box::new(self.taken()).read_out());
         }
         let Some(mut admitted) = self.admitted.take() else { return };
         let usage = self.used(&admitted);

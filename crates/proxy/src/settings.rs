@@ -21,7 +21,9 @@ pub struct Settings {
     pub bearer: Bearer,
     /// Whose live numbers refusals and rate-limit headers tell.
     pub shown: Shown,
-    /// How long a whole answer is read on after its caller left.
+    /// What becomes of a stream whose caller leaves.
+    pub on_client_gone: OnClientGone,
+    /// How long an answer is read on after its caller left.
     pub drain_timeout: Duration,
     /// Which calls are logged.
     pub calls: CallLog,
@@ -36,6 +38,15 @@ pub enum Bearer {
     Accepted,
     /// 401: only `Api-Key` and the API-key headers.
     Refused,
+}
+
+/// What becomes of a stream whose caller leaves. Whole answers are read on in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnClientGone {
+    /// It ends at once, at the model server too, and what was seen of it is charged.
+    Cancel,
+    /// It is read on for its usage.
+    Drain,
 }
 
 /// Which calls get a log line.

@@ -8,14 +8,12 @@ use limits::Engine;
 use storage::Store;
 use tokio::sync::Semaphore;
 
+use crate::drain::DRAINS_MAX;
 use crate::gather::AnswerRoom;
 use crate::paths::Paths;
 use crate::settings::Settings;
 use crate::target::Targets;
 use crate::upstream::Upstream;
-
-/// Whole answers that are read on at once after their callers left; a further one is settled at its hold.
-const DRAINS_MAX: usize = 1_024;
 
 /// Long prompts that are counted at once, each on a thread of its own; a further one is counted by its bytes. Each
 /// holds at most [`tokens::COUNTED_MAX`] of text.

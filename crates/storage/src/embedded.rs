@@ -28,7 +28,7 @@ use rusqlite::{Connection, OpenFlags};
 
 pub(crate) use self::books::Books;
 pub use self::entry_rows::LedgerLine;
-pub(crate) use self::entry_rows::read as read_entry;
+pub(crate) use self::entry_rows::{read as read_entry, read_last as read_last_entries};
 pub(crate) use self::ledger_rows::ever_used;
 use crate::error::OpenError;
 use crate::vault::Vault;

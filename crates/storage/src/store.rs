@@ -147,6 +147,15 @@ impl Store {
         self.read(move |reader| embedded::read_entry(reader, &request)).await
     }
 
+    /// The ledger's lines about the calls that arrived last, as far as they are on disk, newest first; no more than
+    /// `most`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn last_entries(&self, most: u16) -> Result<Vec<LedgerLine>, Unavailable> {
+        self.read(move |reader| embedded::read_last_entries(reader, most)).await
+    }
+
     /// Asks the disk something, on a thread that may wait for it.
     async fn read<T, F>(&self, ask: F) -> Result<T, Unavailable>
     where

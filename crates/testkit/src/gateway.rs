@@ -282,6 +282,13 @@ impl Gateway {
         self.node().entry(request_id.parse().expect("a request id")).await.unwrap()
     }
 
+    /// The ledger's lines about the calls that arrived last, newest first, once everything that has ended is on disk:
+    /// for calls whose callers left before they were told an id.
+    pub async fn entries(&self) -> Vec<LedgerLine> {
+        self.node().recorded().await;
+        self.node().last_entries(1_000).await.unwrap()
+    }
+
     /// Every counter that binds a group for a slug: its own, then its ancestors'.
     pub async fn readings(&self, group: &str, slug: &str) -> Vec<Reading> {
         let standing = self.get(&format!("/v1/gateway/groups/{group}/limits")).await.expect(200);

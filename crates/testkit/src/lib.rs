@@ -17,6 +17,7 @@ mod clock;
 mod gateway;
 mod signing;
 
+pub use ::gateway::config::{Config, OnClientGone};
 pub use client::{Reply, Request, Streaming};
 pub use clock::ManualClock;
 pub use gateway::{Customer, Gateway, OPERATOR_KEY, Reading, Tenant};

@@ -64,9 +64,18 @@ pub struct DataPlaneSection {
 pub struct LimitsSection {
     #[serde(deserialize_with = "admission")]
     pub admission: Admission,
+    pub on_client_gone: OnClientGone,
     #[serde(deserialize_with = "duration")]
     pub drain_timeout: Duration,
     pub reveal_ancestors: bool,
+}
+
+/// `limits.on_client_gone`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnClientGone {
+    Cancel,
+    Drain,
 }
 
 /// `[upstream]`

@@ -9,7 +9,7 @@ use limits::Shown;
 use proxy::{Bearer, CallLog, Timeouts, UpstreamSettings};
 
 use super::guard::Patience;
-use crate::config::{Config, LogCalls};
+use crate::config::{self, Config, LogCalls};
 
 const MIB: usize = 1024 * 1024;
 
@@ -29,6 +29,10 @@ pub(super) fn proxy_settings(
         buffered_max: config.server.max_buffered_mb.saturating_mul(MIB),
         bearer: if config.data_plane.strict_bearer { Bearer::Refused } else { Bearer::Accepted },
         shown: if config.limits.reveal_ancestors { Shown::All } else { Shown::Own },
+        on_client_gone: match config.limits.on_client_gone {
+            config::OnClientGone::Cancel => proxy::OnClientGone::Cancel,
+            config::OnClientGone::Drain => proxy::OnClientGone::Drain,
+        },
         drain_timeout: config.limits.drain_timeout,
         calls: match config.log.calls {
             LogCalls::Off => CallLog::Off,

@@ -44,17 +44,19 @@ pub struct LedgerLine {
 
 /// The entry of this call, if it has been written.
 pub(crate) fn read(reader: &Connection, request: &RequestId) -> rusqlite::Result<Option<LedgerLine>> {
-    let sql = "SELECT admitted_ms, settled_ms, workspace, group_path, external_entity_id, key_prefix, slug, provider,
-                   upstream_model, route, input_tokens, output_tokens, cached_tokens, usage_source, outcome,
-                   upstream_status, first_byte_ms, metadata
-               FROM entries WHERE request_id = ?1";
-    let mut ask = reader.prepare_cached(sql)?;
-    ask.query_row([request.as_bytes()], |row| line(*request, row)).optional()
+    let mut ask = reader.prepare_cached("SELECT * FROM entries WHERE request_id = ?1")?;
+    ask.query_row([request.as_bytes()], line).optional()
 }
 
-fn line(request_id: RequestId, row: &Row<'_>) -> rusqlite::Result<LedgerLine> {
+/// The entries of the calls that arrived last, newest first; no more than `most`.
+pub(crate) fn read_last(reader: &Connection, most: u16) -> rusqlite::Result<Vec<LedgerLine>> {
+    let mut ask = reader.prepare_cached("SELECT * FROM entries ORDER BY request_id DESC LIMIT ?1")?;
+    ask.query_map([most], line)?.collect()
+}
+
+fn line(row: &Row<'_>) -> rusqlite::Result<LedgerLine> {
     Ok(LedgerLine {
-        request_id,
+        request_id: RequestId::from_bytes(row.get("request_id")?),
         admitted_ms: read_count(row, "admitted_ms")?,
         settled_ms: read_count(row, "settled_ms")?,
         workspace: WorkspaceId(read_id(row, "workspace")?),

@@ -66,6 +66,9 @@ fn an_entry_is_read_back_as_it_was_written_once_it_is_on_disk() {
         };
         assert_eq!(line, expected);
     }
+    let last = wait(store.last_entries(2)).unwrap();
+    assert_eq!(last.len(), 2, "newest first, and no more than were asked for");
+    assert!(last[0].request_id > last[1].request_id);
     let nobodys = entry(99, &groups, NOON_MS, NOON_MS).request_id;
     assert_eq!(wait(store.entry(nobodys)).unwrap(), None);
     let other = store.clone();
