@@ -10,6 +10,7 @@ mod concurrency;
 mod connections;
 mod counting;
 mod dialects;
+mod endings;
 mod enforcement;
 mod headers;
 mod models;
