@@ -257,6 +257,11 @@ impl BodyFault {
 impl UpstreamFailure {
     fn face(&self) -> Face {
         let (status, code, message) = match self {
+            Self::Dial(DialError::Timeout) | Self::Timeout(_) => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "upstream_timeout",
+                "The model server took too long; try again, or ask for a shorter answer.",
+            ),
             Self::Dial(_) | Self::Broken(_) | Self::Garbage(_) => (
                 StatusCode::BAD_GATEWAY,
                 "upstream_unavailable",
@@ -266,11 +271,6 @@ impl UpstreamFailure {
                 StatusCode::BAD_GATEWAY,
                 "upstream_refused_credentials",
                 "The model server did not accept the gateway's credential; ask the operator of this gateway.",
-            ),
-            Self::Timeout(_) => (
-                StatusCode::GATEWAY_TIMEOUT,
-                "upstream_timeout",
-                "The model server took too long; try again, or ask for a shorter answer.",
             ),
         };
         face(status, "api_error", code, message)

@@ -1,11 +1,25 @@
 //! Refused by us, or by the model server before it wrote anything.
 
+use std::time::Duration;
+
 use domain::{Outcome, Usage};
 use http::Method;
 use serde_json::json;
 use testkit::{Act, ModelServer, Script};
+use tokio::net::TcpListener;
 
 use super::*;
+
+impl Tree {
+    /// Points `acme/m1` at another model server.
+    async fn moved_to(&self, base_url: &str) {
+        let all = self.gw.get("/v1/gateway/endpoints").await.expect(200);
+        let endpoints = all.body["items"].as_array().unwrap();
+        let endpoint = endpoints.iter().find(|endpoint| endpoint["slug"] == M1).unwrap();
+        let path = format!("/v1/gateway/endpoints/{}", endpoint["id"].as_str().unwrap());
+        self.gw.patch(&path, json!({ "targets": [at(base_url)] })).await.expect(200);
+    }
+}
 
 #[tokio::test]
 async fn what_we_refuse_is_charged_nowhere_and_has_no_line() {
@@ -54,6 +68,20 @@ async fn a_connection_that_the_model_server_refuses_costs_the_request_alone() {
         std::mem::replace(&mut tree.gw.model, elsewhere).stop().await;
         let reply = tree.send(&call, Script::default()).await.expect(502);
         tree.answered("not reached", &reply, (Outcome::NotReached, None, Usage::NONE)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_does_not_come_about_in_time_costs_the_request_alone() {
+    // The listener takes connections and never speaks, so that no TLS comes about.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = silent.local_addr().unwrap();
+    for call in SHAPES {
+        let tree = Tree::with(|config| config.upstream.connect_timeout = Duration::from_millis(50)).await;
+        tree.moved_to(&format!("https://{address}/v1")).await;
+        let reply = tree.send(&call, Script::default()).await.expect(504);
+        assert_eq!(reply.body["error"]["code"], "upstream_timeout");
+        tree.answered("no connection", &reply, (Outcome::NotReached, None, Usage::NONE)).await;
     }
 }
 
