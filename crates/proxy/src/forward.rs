@@ -16,7 +16,6 @@ use wire::Call;
 
 use crate::admit::{Admitted, Ending};
 use crate::body::Body;
-use crate::drain;
 use crate::error::{Error, UpstreamFailure};
 use crate::reply;
 use crate::route::Route;
@@ -160,7 +159,7 @@ impl Future for UntilSettled {
 impl Drop for UntilSettled {
     fn drop(&mut self) {
         let Some(exchange) = self.exchange.take() else { return };
-        drain::read_on(&self.shared, async move {
+        self.shared.drains.read_on(async move {
             if let Ok(answer) = exchange.await {
                 answer.into_body().read_out().await;
             }

@@ -18,7 +18,6 @@ use tokio::time::{Instant, Sleep};
 use wire::{AnswerStream, Operation, UsageChunk};
 
 use crate::admit::{Admitted, Ending};
-use crate::drain;
 use crate::error::{Error, UpstreamFailure};
 use crate::upstream::UpstreamBody;
 
@@ -199,7 +198,7 @@ impl Drop for MeteredStream {
     fn drop(&mut self) {
         if let (IfLeft::ReadOn, Some(admitted)) = (self.if_left, &self.admitted) {
             let shared = Arc::clone(admitted.shared());
-            drain::read_on(&shared, Box::new(self.taken()).read_out());
+            shared.drains.read_on(Box::new(self.taken()).read_out());
         }
         let Some(mut admitted) = self.admitted.take() else { return };
         let usage = self.used(&admitted);

@@ -8,7 +8,7 @@ use limits::Engine;
 use storage::Store;
 use tokio::sync::Semaphore;
 
-use crate::drain::DRAINS_MAX;
+use crate::drain::Drains;
 use crate::gather::AnswerRoom;
 use crate::paths::Paths;
 use crate::settings::Settings;
@@ -28,7 +28,7 @@ pub struct Shared {
     pub(crate) settings: Settings,
     pub(crate) buffered: AtomicUsize,
     pub(crate) answer_room: AnswerRoom,
-    pub(crate) drains: Arc<Semaphore>,
+    pub(crate) drains: Drains,
     /// Places for long prompts to be counted beside the threads that serve calls.
     pub(crate) counts: Arc<Semaphore>,
     in_flight: AtomicUsize,
@@ -45,9 +45,9 @@ impl Shared {
             engine,
             clock,
             answer_room: AnswerRoom::new(settings.buffered_max),
+            drains: Drains::new(settings.drain_timeout),
             settings,
             buffered: AtomicUsize::new(0),
-            drains: Arc::new(Semaphore::new(DRAINS_MAX)),
             counts: Arc::new(Semaphore::new(COUNTS_MAX)),
             in_flight: AtomicUsize::new(0),
             leaving: AtomicBool::new(false),

@@ -7,7 +7,7 @@ use testkit::{Act, End, Script};
 
 use super::*;
 
-const TINY: Duration = Duration::from_millis(50);
+const TINY: Duration = Duration::from_millis(400);
 
 #[tokio::test]
 async fn a_stream_that_the_model_server_ends_badly_costs_its_prompt_and_what_came() {
@@ -51,7 +51,7 @@ async fn a_stream_that_falls_silent_costs_its_prompt_and_what_came() {
 #[tokio::test]
 async fn an_answer_that_does_not_begin_in_time_costs_its_prompt() {
     for call in SHAPES {
-        let tree = Tree::with(|config| config.upstream.first_byte_timeout = Duration::from_millis(200)).await;
+        let tree = Tree::with(|config| config.upstream.first_byte_timeout = TINY).await;
         let prompt = tree.prompt(&call).await;
         let hanging = Script { act: Act::Hang, ..Script::default() };
         let reply = tree.send(&call, hanging).await.expect(504);
@@ -65,7 +65,7 @@ async fn a_whole_answer_that_does_not_come_whole_costs_its_prompt_and_what_came(
     for (end, outcome, status) in
         [(End::CutAfter(1), Outcome::UpstreamError, 502), (End::StallAfter(1), Outcome::UpstreamTimeout, 504)]
     {
-        let tree = Tree::with(|config| config.upstream.idle_timeout = Duration::from_millis(200)).await;
+        let tree = Tree::with(|config| config.upstream.idle_timeout = TINY).await;
         let prompt = tree.prompt(&CHAT).await;
         let reply = tree.send(&CHAT, Script::ending(end)).await.expect(status);
         let line = tree.only_line().await;

@@ -48,6 +48,24 @@ async fn a_stream_left_before_its_answer_is_read_on_for_its_usage() {
 }
 
 #[tokio::test]
+async fn without_the_setting_a_stream_is_read_on_only_where_the_model_server_keeps_the_prompt() {
+    const CONTINUED: Call = Call {
+        body: r#"{"input":"Say hello.","max_output_tokens":9,"previous_response_id":"resp_1"}"#,
+        ..RESPONSES.streamed()
+    };
+    for left_at in ["the answer", "a word"] {
+        let tree = Tree::new().await;
+        let script = Script { first_byte: Duration::from_millis(50), prompt_tokens: 5_000, ..slow() };
+        let mut raw = tree.begin(&CONTINUED, script).await;
+        if left_at == "a word" {
+            read_until(&mut raw, "word ", 1).await;
+        }
+        drop(raw);
+        tree.ended(left_at, (Outcome::Completed, Some(200), reported(5_000, 9))).await;
+    }
+}
+
+#[tokio::test]
 async fn usage_that_does_not_come_in_time_is_counted_and_flagged() {
     let call = CHAT.streamed();
     for (end, output) in [(End::StallAfter(0), 0), (End::StallAfter(4), words(3))] {

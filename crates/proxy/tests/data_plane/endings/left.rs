@@ -92,7 +92,7 @@ async fn a_whole_answer_left_is_read_on_for_its_usage() {
 #[tokio::test]
 async fn a_whole_answer_left_that_does_not_come_in_time_costs_its_hold() {
     for (script, status) in [(hanging(), None), (Script::ending(End::StallAfter(1)), Some(200))] {
-        let tree = Tree::with(|config| config.limits.drain_timeout = Duration::from_millis(50)).await;
+        let tree = Tree::with(|config| config.limits.drain_timeout = Duration::from_millis(400)).await;
         let prompt = tree.prompt(&CHAT).await;
         drop(tree.begin(&CHAT, script).await);
         let_go(&tree).await;

@@ -61,7 +61,7 @@ async fn a_fault_of_our_own_before_the_answer_ends_the_call_once_and_returns_wha
     for (call, output) in [(CHAT, OUTPUT), (CHAT.streamed(), 0)] {
         let tree = Tree::new().await;
         let prompt = tree.prompt(&call).await;
-        let script = Script { first_byte: Duration::from_millis(100), ..Script::default() };
+        let script = Script { first_byte: Duration::from_millis(500), ..Script::default() };
         let raw = tree.begin(&call, script).await;
         // The next reading on the call's thread is taken when the head of the answer comes.
         tree.gw.clock.fault();
@@ -73,7 +73,7 @@ async fn a_fault_of_our_own_before_the_answer_ends_the_call_once_and_returns_wha
 #[tokio::test]
 async fn a_fault_of_our_own_at_the_end_of_a_stream_ends_the_call_once() {
     let tree = Tree::new().await;
-    let slow = Script { between_chunks: Duration::from_millis(20), ..Script::default() };
+    let slow = Script { between_chunks: Duration::from_millis(50), ..Script::default() };
     let mut raw = tree.begin(&CHAT.streamed(), slow).await;
     read_until(&mut raw, "word ", 2).await;
     // The next reading on the call's thread is taken when the call settles.
