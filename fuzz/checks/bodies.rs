@@ -2,7 +2,7 @@
 //! came, but for the stated splices.
 
 use bytes::Bytes;
-use wire::{Malformed, Operation};
+use wire::{ChatSpelling, Malformed, Operation, OutputBound};
 
 /// Fails if a promise is broken.
 pub(crate) fn check(data: &[u8]) {
@@ -10,7 +10,7 @@ pub(crate) fn check(data: &[u8]) {
     for operation in Operation::ALL {
         match wire::read_call(operation, &body) {
             Ok(call) => {
-                let sent = call.upstream_body(&body, Some("target/model")).concat();
+                let sent = call.upstream_body(&body, Some("target/model"), None).concat();
                 let again = wire::read_call(operation, &sent).expect("what was read once can be read again");
                 assert_eq!(again.model(), "target/model");
                 assert_eq!(again.stream(), call.stream());
@@ -22,9 +22,14 @@ pub(crate) fn check(data: &[u8]) {
                     let same = call.prompt_bytes()..=call.prompt_bytes().div_ceil(2) * 3;
                     assert!(same.contains(&prompt.bytes()), "both ways of counting see the same texts");
                 }
+                let bound = OutputBound { tokens: 100, in_chat: ChatSpelling::MaxTokens };
+                let sent = call.upstream_body(&body, None, Some(bound)).concat();
+                let again = wire::read_call(operation, &sent).expect("what was read once can be read again");
+                assert_eq!(again.answers(), call.answers());
+                assert!(again.declared_output().is_some_and(|most| most <= call.answers().max(100)));
                 let same = Some(call.model());
                 if !call.stream() {
-                    assert_eq!(call.upstream_body(&body, same).concat(), data, "nothing had to change");
+                    assert_eq!(call.upstream_body(&body, same, None).concat(), data, "nothing had to change");
                 }
             }
             Err(Malformed::InvalidJson(sentence) | Malformed::InvalidRequest { message: sentence, .. }) => {

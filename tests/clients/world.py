@@ -121,7 +121,8 @@ class World:
 
     def one_call_per(self, unit):
         """A customer with one call of acme/chat per SECOND, MINUTE or DAY."""
-        return self.customer(rate_limits=[{"type": "REQUEST", "unit": unit, "threshold": 1}])
+        kind = "usage_limits" if unit == "DAY" else "rate_limits"
+        return self.customer(**{kind: [{"type": "REQUEST", "unit": unit, "threshold": 1}]})
 
     def close(self):
         self.upstream.close()

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import textwrap
 import unittest
+import urllib.error
 import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "clients"))
@@ -62,6 +63,7 @@ class Cast:
                 "id": tenant, "key_id": self.manage("POST", keys, {"scope": "manage"})["id"],
             },
             ("model",): {"slug": "acme/chat"},
+            ("decision_get",): {"request_id": self._refused(world)},
         }
 
     def _group(self, name):
@@ -76,6 +78,17 @@ class Cast:
 
     def _endpoint(self, slug):
         return self.manage("POST", "/v1/gateway/endpoints", {"slug": slug, "targets": [self.target]})["id"]
+
+    def _refused(self, world):
+        """The id of a call that was turned away: refusals are kept longest."""
+        body = json.dumps({"model": "acme/unknown", "messages": []}).encode()
+        headers = {"authorization": f"Bearer {self.key['api_key']}", "content-type": "application/json"}
+        try:
+            urllib.request.urlopen(urllib.request.Request(f"{world.base_url}/chat/completions", body, headers))
+        except urllib.error.HTTPError as refused:
+            with refused:
+                return refused.headers["x-request-id"]
+        raise AssertionError("a model that nobody listed was served")
 
     def configuration(self, names_objects):
         """Who asks, by security scheme; and, where wanted, for which of the objects."""

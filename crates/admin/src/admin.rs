@@ -18,7 +18,7 @@ use crate::access::{Right, Viewer};
 use crate::error::Error;
 use crate::rate::RateLimit;
 use crate::waits::Waits;
-use crate::{endpoints, explain, groups, keys, management_keys, openapi, secrets, workspaces};
+use crate::{decisions, endpoints, explain, groups, keys, management_keys, openapi, secrets, workspaces};
 
 /// Paths that belong to the control plane, each with everything below it.
 const ROOTS: [&str; 4] = ["/v1/gateway", "/v1/secrets", "/v1/workspaces", "/api/governance"];
@@ -38,6 +38,8 @@ pub enum Hierarchy {
 pub struct Settings {
     /// How calls are admitted where neither endpoint nor group says otherwise.
     pub admission: Admission,
+    /// In the mode `hard`: the smallest output that is worth a call, in tokens.
+    pub hard_min_output: u64,
     /// Whether a new group has to state its place in a tree.
     pub hierarchy: Hierarchy,
     /// The smallest threshold: 1, or 0 where a limit may block altogether.
@@ -58,6 +60,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             admission: Admission::Estimate,
+            hard_min_output: 64,
             hierarchy: Hierarchy::Required,
             threshold_min: 1,
             body_max: 8 << 20,
@@ -165,6 +168,7 @@ fn routes() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(groups::usage::group_usage))
         .routes(routes!(groups::limits::group_limits))
         .routes(routes!(explain::explain))
+        .routes(routes!(decisions::decision_get))
         .routes(routes!(keys::mint::key_mint, keys::key_list))
         .routes(routes!(keys::register::key_register))
         .routes(routes!(keys::key_get, keys::key_revoke))

@@ -6,15 +6,16 @@
 //! Begins at [`explain`].
 
 mod shape;
-mod warnings;
 
 use std::sync::Arc;
 
 use axum::extract::State;
 use domain::{Endpoint, Group, Model, Snapshot, WorkspaceId};
-use limits::Estimate;
+use limits::{Outset, Rule, Shows};
+use storage::TurnedAway;
 
-use self::shape::{ExplainBody, ExplainView, Question, Who};
+pub(crate) use self::shape::ExplainView;
+use self::shape::{ExplainBody, Question, Who};
 use crate::access::Viewer;
 use crate::admin::Admin;
 use crate::error::{ELSEWHERE, Error};
@@ -74,10 +75,11 @@ fn answer(
 ) -> Option<ExplainView> {
     let otherwise = admin.settings.admission;
     let Some(granted) = group.model(&question.model) else {
-        return Some(ExplainView::unlimited(403, "model_not_allowed", otherwise));
+        return Some(ExplainView::turned_away(TurnedAway::NotAllowed, otherwise));
     };
     let Some(endpoint) = snapshot.endpoint_of(group, &granted.slug) else {
-        return Some(ExplainView::unlimited(404, "model_not_found", granted.admission(None, otherwise)));
+        let mode = granted.admission(None, otherwise);
+        return Some(ExplainView::turned_away(TurnedAway::NoEndpoint, mode));
     };
     judged(admin, snapshot, (group, granted, endpoint), question)
 }
@@ -91,10 +93,18 @@ fn judged(
 ) -> Option<ExplainView> {
     let mode = granted.admission(Some(endpoint), admin.settings.admission);
     let output_max = endpoint.target.max_output_tokens;
-    let estimate = Estimate::new(mode, question.prompt_tokens, question.max_tokens, output_max);
+    let outset = Outset {
+        prompt: question.prompt_tokens,
+        declared: question.max_tokens,
+        answers: 1,
+        usual: admin.engine.outputs().p95(group.id, &granted.slug),
+        output_max,
+    };
+    let is_seen = question.stream && endpoint.target.hidden_output != Some(true);
+    let shows = if is_seen { Shows::AsWritten } else { Shows::AtTheEnd };
+    let estimate = outset.estimate(Rule::new(mode, shows, admin.settings.hard_min_output));
     let now = admin.clock.now();
     let spec = admin.store.path_spec(snapshot, (group, &granted.slug), now.day());
     let explained = admin.engine.explain(&spec, estimate.need, now)?;
-    let warnings = warnings::about(&spec.limits, mode, output_max);
-    Some(ExplainView::of(&spec, &explained, mode, warnings))
+    Some(ExplainView::of(&spec.limits, &explained, mode, output_max))
 }

@@ -11,13 +11,13 @@ pub(crate) mod usage;
 use std::sync::Arc;
 
 use domain::{
-    Admission, BindingLimit, Enforcement, Group, GroupId, Limit, LimitType, Metadata, Model, Slug, Snapshot,
-    Unit, WorkspaceId, binding_limits,
+    Admission, BindingLimit, Ceiling, Enforcement, Group, GroupId, Limit, LimitType, Metadata, Model, Slug,
+    Snapshot, Unit, WorkspaceId, advice, binding_limits, ceilings,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub(crate) use self::shape::AdmissionWord;
+use crate::admin::Settings;
 use crate::error::{ELSEWHERE, Error};
 use crate::time::Timestamp;
 
@@ -43,6 +43,10 @@ struct ModelView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     admission: Option<Admission>,
+    /// The most calls in flight at once; left out where none was set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    max_concurrent_requests: Option<u64>,
 }
 
 /// What binds a group for a slug, whoever declares it.
@@ -52,6 +56,10 @@ struct EffectiveModelView {
     slug: Slug,
     rate_limits: Vec<EffectiveLimitView>,
     usage_limits: Vec<EffectiveLimitView>,
+    /// Ceilings on calls in flight; left out where there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    concurrency_limits: Vec<CeilingView>,
 }
 
 /// A ceiling on requests or tokens within a span.
@@ -70,6 +78,14 @@ struct LimitView {
 struct EffectiveLimitView {
     #[serde(flatten)]
     limit: LimitView,
+    source_group: GroupId,
+}
+
+/// The most calls in flight at once, and the group that says so.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ConcurrencyLimit)]
+struct CeilingView {
+    threshold: u64,
     source_group: GroupId,
 }
 
@@ -100,12 +116,13 @@ impl GroupView {
 
 impl ModelView {
     fn of(model: &Model) -> Self {
-        let Model { slug, rate_limits, usage_limits, admission } = model;
+        let Model { slug, rate_limits, usage_limits, admission, max_concurrent_requests } = model;
         Self {
             slug: slug.clone(),
             rate_limits: rate_limits.iter().map(LimitView::of).collect(),
             usage_limits: usage_limits.iter().map(LimitView::of).collect(),
             admission: *admission,
+            max_concurrent_requests: *max_concurrent_requests,
         }
     }
 }
@@ -118,6 +135,10 @@ impl EffectiveModelView {
             slug: slug.clone(),
             rate_limits: binding.iter().filter(|b| !daily(b)).map(EffectiveLimitView::of).collect(),
             usage_limits: binding.iter().filter(daily).map(EffectiveLimitView::of).collect(),
+            concurrency_limits: ceilings(snapshot, group, slug.as_str())
+                .iter()
+                .map(CeilingView::of)
+                .collect(),
         }
     }
 }
@@ -133,6 +154,24 @@ impl EffectiveLimitView {
     fn of(binding: &BindingLimit) -> Self {
         let BindingLimit { limit, source, owner: _ } = binding;
         Self { limit: LimitView::of(limit), source_group: *source }
+    }
+}
+
+impl CeilingView {
+    fn of(ceiling: &Ceiling) -> Self {
+        let Ceiling { calls, source, owner: _ } = *ceiling;
+        Self { threshold: calls, source_group: source }
+    }
+}
+
+/// Most sentences of advice that one write puts into the log.
+const ADVICE_MAX: usize = 8;
+
+/// Says in the log what may surprise whoever wrote these limits.
+fn warn(snapshot: &Snapshot, group: &Arc<Group>, settings: &Settings) {
+    let said = group.models.iter().flat_map(|model| advice(snapshot, group, model, settings.admission));
+    for sentence in said.take(ADVICE_MAX) {
+        tracing::warn!(group.id = %group.id, "{sentence}");
     }
 }
 

@@ -12,6 +12,7 @@
 mod access;
 mod admin;
 mod authenticate;
+mod decisions;
 mod endpoints;
 mod error;
 mod explain;

@@ -35,7 +35,7 @@ const WORKSPACES: &str = "/v1/workspaces";
 const TAGS: [(&str, &str); 7] = [
     ("groups", "Customers, their tree, and what they may use."),
     ("keys", "Customers' keys."),
-    ("limits", "How limits stand, and what would become of a call."),
+    ("limits", "How limits stand, what would become of a call, and what was decided on one."),
     ("endpoints", "Public model names and where they go."),
     ("secrets", "Credentials for model servers."),
     ("workspaces", "Tenants of the gateway. For operators alone."),
@@ -207,6 +207,7 @@ mod tests {
             ("/v1/gateway/groups", "get", "200 400 401 403 404 429 503"),
             ("/v1/gateway/endpoints/{id}/test", "post", "200 400 401 403 404 429 503"),
             ("/v1/gateway/explain", "post", "200 400 401 403 404 408 413 415 429 503"),
+            ("/v1/gateway/decisions/{request_id}", "get", "200 400 401 403 404 429 503"),
             ("/v1/gateway/groups/{id}/limits", "get", "200 400 401 403 404 429 503"),
             ("/v1/workspaces", "get", "200 400 401 403 429 503"),
             ("/v1/workspaces/{id}", "patch", "200 400 401 403 404 408 413 415 429 503"),

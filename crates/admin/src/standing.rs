@@ -4,7 +4,7 @@
 //! Begins at [`at_latest`], which asks the engine at the configuration that is in force.
 
 use domain::{GroupId, LimitType, Slug, Snapshot, Unit};
-use limits::{CounterScope, Explanation, LimitState, PathLimit};
+use limits::{CounterScope, Explanation, LimitState, Measure, PathLimit};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -22,18 +22,21 @@ const LOOKS_MAX: usize = 64;
 pub(crate) struct StandingView {
     slug: Slug,
     #[serde(rename = "type")]
-    kind: LimitType,
-    unit: Unit,
+    kind: MeasureView,
+    /// Not there for calls in flight, which are counted in no window.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unit: Option<Unit>,
     /// Its length: `1s`, `60s`, `1d`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(examples("60s"))]
-    window: &'static str,
+    window: Option<&'static str>,
     threshold: u64,
     scope: ScopeView,
     /// The group that declares it.
     source_group: GroupId,
     /// Charged in the present window. A rolling window includes what calls in flight hold.
     used: u64,
-    /// Held by calls in flight, in no window yet; DAY limits on tokens alone.
+    /// Held by calls in flight, in no window yet: DAY limits on tokens, and the calls themselves where they are limited.
     pending: u64,
     /// How far `used` and `pending` have passed the threshold: nothing is admitted until it is gone.
     debt: u64,
@@ -45,6 +48,16 @@ pub(crate) struct StandingView {
     /// When more is left than now, if nothing else is charged; `null` while nothing is used.
     #[schema(required)]
     next_capacity_at: Option<Moment>,
+}
+
+/// What a limit counts: tokens, requests, or the calls in flight.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = LimitMeasure)]
+#[serde(rename_all = "UPPERCASE")]
+enum MeasureView {
+    Token,
+    Request,
+    Concurrency,
 }
 
 /// Whose counter a limit is checked against: the group's own, or an ancestor's, which all its descendants share.
@@ -62,9 +75,13 @@ impl StandingView {
         let after = |nanos| Moment::after(explained.at.wall_ms, nanos);
         Self {
             slug: limit.counter.slug.clone(),
-            kind: limit.counter.kind,
-            unit: limit.counter.unit,
-            window: limit.counter.unit.window(),
+            kind: match limit.counter.measure {
+                Measure::Use(LimitType::Token, _) => MeasureView::Token,
+                Measure::Use(LimitType::Request, _) => MeasureView::Request,
+                Measure::Concurrency => MeasureView::Concurrency,
+            },
+            unit: limit.counter.measure.unit(),
+            window: limit.counter.measure.unit().map(Unit::window),
             threshold: limit.threshold,
             scope: match limit.scope {
                 CounterScope::Group => ScopeView::Group,

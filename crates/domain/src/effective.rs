@@ -21,6 +21,17 @@ pub struct BindingLimit {
     pub owner: GroupId,
 }
 
+/// A ceiling on calls in flight that a call must fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ceiling {
+    /// The most calls in flight at once.
+    pub calls: u64,
+    /// The group that declares it.
+    pub source: GroupId,
+    /// The group whose calls are counted.
+    pub owner: GroupId,
+}
+
 /// Every limit that binds a call by `group` for `slug`: the group's own in declared order, then upward.
 #[must_use]
 pub fn binding_limits(snapshot: &Snapshot, group: &Arc<Group>, slug: &str) -> Vec<BindingLimit> {
@@ -36,6 +47,23 @@ pub fn binding_limits(snapshot: &Snapshot, group: &Arc<Group>, slug: &str) -> Ve
         }
     }
     binding
+}
+
+/// Every ceiling on calls in flight that binds a call by `group` for `slug`, by the same rules, the closest first.
+#[must_use]
+pub fn ceilings(snapshot: &Snapshot, group: &Arc<Group>, slug: &str) -> Vec<Ceiling> {
+    let declared = snapshot.lineage(group).filter_map(|declarer| {
+        let calls = declarer.model(slug)?.max_concurrent_requests?;
+        Some((calls, declarer.id))
+    });
+    match group.enforcement {
+        Enforcement::Cascading => {
+            declared.map(|(calls, source)| Ceiling { calls, source, owner: source }).collect()
+        }
+        Enforcement::Independent => {
+            declared.take(1).map(|(calls, source)| Ceiling { calls, source, owner: group.id }).collect()
+        }
+    }
 }
 
 /// Adds `limit` unless a closer group declares the same window; a farther declaration still shows that the window

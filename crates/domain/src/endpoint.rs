@@ -120,6 +120,11 @@ pub struct Target {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub tokenizer: Option<Tokenizer>,
+    /// Whether the model writes what streams do not show, such as reasoning; left out, it does not. What is not seen
+    /// cannot be counted on the way: such streams are held and settled as whole answers are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub hidden_output: Option<bool>,
 }
 
 impl Target {

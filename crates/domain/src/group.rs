@@ -29,6 +29,10 @@ pub enum Enforcement {
 pub enum Admission {
     /// The prompt and the declared or guessed output are held; the surplus comes back when the call ends.
     Estimate,
+    /// The prompt and what such answers usually stay within are held, though more be declared.
+    Learned,
+    /// What is held is also the most that the model may write: it is told so, and a stream that may not go on is ended.
+    Hard,
     /// Only the request is counted; tokens are charged when they are known.
     Observed,
 }
@@ -55,6 +59,9 @@ pub struct Model {
     /// The group's own choice of admission for this slug.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admission: Option<Admission>,
+    /// The most calls in flight at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_concurrent_requests: Option<u64>,
 }
 
 impl Model {

@@ -156,6 +156,12 @@ impl fmt::Debug for Slug {
     }
 }
 
+impl From<&Slug> for Arc<str> {
+    fn from(slug: &Slug) -> Self {
+        Arc::clone(&slug.0)
+    }
+}
+
 impl From<Slug> for String {
     fn from(slug: Slug) -> String {
         slug.as_str().to_owned()
@@ -180,10 +186,37 @@ impl RequestId {
         Self(uuid::Builder::from_unix_timestamp_millis(wall_ms, &random).into_uuid())
     }
 
+    /// The same id with another time: that of admission, once a call is admitted. Nobody has been told the former one.
+    #[must_use]
+    pub fn at(self, wall_ms: u64) -> Self {
+        let mut bytes = *self.as_bytes();
+        let [_, _, time @ ..] = wall_ms.to_be_bytes();
+        bytes[..time.len()].copy_from_slice(&time);
+        Self::from_bytes(bytes)
+    }
+
+    /// The id with these sixteen bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(uuid::Uuid::from_bytes(bytes))
+    }
+
     /// The sixteen bytes, in the order that sorts by time.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()
+    }
+}
+
+impl FromStr for RequestId {
+    type Err = NotAnId;
+
+    /// Reads the one form in which ids are shown; others that UUIDs have are not ours.
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        match uuid::Uuid::try_parse(text) {
+            Ok(id) if text.len() == uuid::fmt::Hyphenated::LENGTH => Ok(Self(id)),
+            Ok(_) | Err(_) => Err(NotAnId),
+        }
     }
 }
 
@@ -210,6 +243,16 @@ mod tests {
             assert_eq!(id.to_string().len(), DIGITS);
             assert_eq!(id.to_string().parse(), Ok(id));
         }
+        let call = RequestId::new(1_778_673_600_000, [7; 10]);
+        assert_eq!(call.to_string().parse(), Ok(call));
+        assert_eq!("cust_42".parse::<RequestId>(), Err(NotAnId));
+    }
+
+    #[test]
+    fn a_request_id_takes_the_time_of_admission_and_stays_itself_otherwise() {
+        let (arrived, admitted) = (1_778_673_600_000, 1_778_673_601_234);
+        let random = [0xff; 10];
+        assert_eq!(RequestId::new(arrived, random).at(admitted), RequestId::new(admitted, random));
     }
 
     #[test]
@@ -235,5 +278,18 @@ mod tests {
         let (early, late) = (RequestId::new(1_000, [255; 10]), RequestId::new(1_001, [0; 10]));
         assert!(early < late);
         assert_eq!(early.to_string().as_bytes()[14], b'7');
+    }
+
+    #[test]
+    fn a_request_id_is_read_as_it_is_shown_and_in_no_other_form() {
+        let id = RequestId::new(1_000, [7; 10]);
+        let shown = id.to_string();
+        assert_eq!(shown.parse(), Ok(id));
+        for other in
+            [shown.replace('-', ""), format!("{{{shown}}}"), format!("urn:uuid:{shown}"), String::new()]
+        {
+            assert_eq!(other.parse::<RequestId>(), Err(NotAnId), "{other}");
+        }
+        assert_eq!(shown.replace('-', "_").parse::<RequestId>(), Err(NotAnId));
     }
 }

@@ -7,6 +7,7 @@
 //! Knows nothing of: clocks, storage, HTTP, randomness; those are arguments.
 //! Begins at [`snapshot::Snapshot`] for what is known, and at [`edit`] for what may change it.
 
+mod advice;
 pub mod credential;
 pub mod destination;
 pub mod edit;
@@ -20,14 +21,15 @@ pub mod time;
 pub mod usage;
 pub mod workspace;
 
+pub use advice::{advice, advice_on};
 pub use credential::{Credential, Key, KeyHash, ManagementKey, Scope, Secret, SecretValue};
 pub use edit::{Change, Context, Record, Rejection};
-pub use effective::{BindingLimit, binding_limits};
+pub use effective::{BindingLimit, Ceiling, binding_limits, ceilings};
 pub use endpoint::{Endpoint, Environment, Provider, Region, Target, Tokenizer};
 pub use group::{Admission, Enforcement, Group, LEVELS_MAX, Metadata, Model};
 pub use id::{EndpointId, GroupId, ManagementKeyId, RequestId, Slug, WorkspaceId};
 pub use limit::{Limit, LimitType, THRESHOLD_MAX, Unit};
 pub use snapshot::{Snapshot, Version};
 pub use time::{Clock, Day, Now};
-pub use usage::{Entry, Outcome, Usage, UsageSource};
+pub use usage::{Entry, Outcome, UnknownWord, Usage, UsageSource};
 pub use workspace::{Prefix, Prefixes, Workspace};

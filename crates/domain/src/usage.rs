@@ -1,5 +1,6 @@
 //! What a call used, and the ledger line that says so.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::id::{GroupId, RequestId, Slug, WorkspaceId};
@@ -23,6 +24,18 @@ impl UsageSource {
         }
     }
 }
+
+impl FromStr for UsageSource {
+    type Err = UnknownWord;
+
+    fn from_str(word: &str) -> Result<Self, UnknownWord> {
+        [Self::Reported, Self::Estimated].into_iter().find(|source| source.name() == word).ok_or(UnknownWord)
+    }
+}
+
+/// A word that the ledger does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownWord;
 
 /// Tokens of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,9 +76,21 @@ pub enum Outcome {
     Shutdown,
     /// No byte of an answer came: connection refused, or reset before one.
     NotReached,
+    /// A limit had no room for more of it, so we ended it.
+    LimitCut,
 }
 
 impl Outcome {
+    /// Every way a call can end.
+    pub const ALL: [Self; 6] = [
+        Self::Completed,
+        Self::ClientGone,
+        Self::UpstreamError,
+        Self::UpstreamTimeout,
+        Self::Shutdown,
+        Self::NotReached,
+    ];
+
     /// The word in the ledger and in logs.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -76,7 +101,16 @@ impl Outcome {
             Self::UpstreamTimeout => "upstream_timeout",
             Self::Shutdown => "shutdown",
             Self::NotReached => "not_reached",
+            Self::LimitCut => "limit_cut",
         }
+    }
+}
+
+impl FromStr for Outcome {
+    type Err = UnknownWord;
+
+    fn from_str(word: &str) -> Result<Self, UnknownWord> {
+        Self::ALL.into_iter().find(|outcome| outcome.name() == word).ok_or(UnknownWord)
     }
 }
 

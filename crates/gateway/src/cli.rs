@@ -4,6 +4,7 @@
 
 mod check;
 mod client;
+mod decision;
 mod demo;
 mod descriptors;
 mod endpoints;
@@ -50,6 +51,8 @@ enum Command {
     Groups(Remote<groups::GroupsCommand>),
     /// Say what would become of a call now: admitted or refused, by which limit, until when. Charges nothing.
     Explain(explain::ExplainArgs),
+    /// Say why a call was refused or admitted, by its request id, as long as that is kept.
+    Decision(decision::DecisionArgs),
     /// Customers' API keys.
     Keys(Remote<keys::KeysCommand>),
     /// Public model names and where they go.
@@ -112,6 +115,7 @@ impl Command {
             Self::Openapi => openapi::run(),
             Self::Groups(remote) => groups::run(&remote.access.client()?, remote.command).await,
             Self::Explain(args) => explain::run(args).await,
+            Self::Decision(args) => decision::run(args).await,
             Self::Keys(remote) => keys::run(&remote.access.client()?, remote.command).await,
             Self::Endpoints(remote) => endpoints::run(&remote.access.client()?, remote.command).await,
             Self::Secrets(remote) => secrets::run(&remote.access.client()?, remote.command).await,

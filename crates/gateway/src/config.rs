@@ -12,7 +12,7 @@ use anyhow::Context as _;
 
 pub use self::sections::{
     Config, DataPlaneSection, LimitsSection, LogCalls, LogFormat, LogLevel, LogSection, ManagementSection,
-    SecretsSection, ServerSection, UpstreamSection, read_duration,
+    OnClientGone, SecretsSection, ServerSection, UpstreamSection, read_duration,
 };
 
 /// Every setting with its default.
@@ -114,11 +114,14 @@ mod tests {
         for (name, value, expected) in [
             ("TOLLGATE__SERVER__LISTEM", "x", "server.listem"),
             ("TOLLGATE__SERVER__MAX_BODY_MB", "many", "TOLLGATE__SERVER__MAX_BODY_MB"),
-            ("TOLLGATE__LIMITS__ADMISSION", "hard", "not available yet"),
             ("TOLLGATE__LIMITS__ADMISSION", "soft", "limits.admission"),
+            ("TOLLGATE__LIMITS__ON_CLIENT_GONE", "stop", "limits.on_client_gone"),
             ("TOLLGATE__SERVER__TLS_CERT", "/cert.pem", "server.tls_key"),
             ("TOLLGATE__SERVER__MAX_BUFFERED_MB", "99", "server.max_buffered_mb"),
             ("TOLLGATE__SERVER__HEADER_TIMEOUT", "0s", "server.header_timeout"),
+            ("TOLLGATE__LIMITS__DECISIONS", "1000001", "limits.decisions"),
+            ("TOLLGATE__LIMITS__DECISIONS_DISK_MB", "4097", "limits.decisions_disk_mb"),
+            ("TOLLGATE__LIMITS__DECISIONS_DISK_MB", "-1", "limits.decisions_disk_mb"),
             ("TOLLGATE__UPSTREAM__CONNECT_TIMEOUT", "5", "upstream.connect_timeout"),
             ("TOLLGATE__UPSTREAM__OPENAI_BASE_URL", "ftp://x", "upstream.openai_base_url"),
             ("TOLLGATE__SECRETS__ENV_ALLOW", r#"["TOLLGATE_MASTER_KEY"]"#, "secrets.env_allow"),

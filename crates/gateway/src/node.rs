@@ -27,10 +27,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use domain::Clock;
+use domain::{Clock, RequestId};
 use limits::Engine;
 use proxy::{Dialer, Shared, Upstream, Worker};
-use storage::Store;
+use storage::{LedgerLine, Store, Unavailable};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
@@ -170,6 +170,23 @@ impl Node {
     pub fn recorded(&self) -> impl Future<Output = ()> + Send + use<> {
         let store = self.store.clone();
         async move { store.flush().await }
+    }
+
+    /// The ledger's line about a call, as far as it is on disk.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn entry(&self, request: RequestId) -> Result<Option<LedgerLine>, Unavailable> {
+        self.store.entry(request).await
+    }
+
+    /// The ledger's lines about the calls that arrived last, as far as they are on disk, newest first; no more than
+    /// `most`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn last_entries(&self, most: u16) -> Result<Vec<LedgerLine>, Unavailable> {
+        self.store.last_entries(most).await
     }
 
     /// Takes the gateway down: not ready, then no new calls, then the rest settles, then everything is on disk.

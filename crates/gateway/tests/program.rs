@@ -144,7 +144,7 @@ fn wrong_usage_says_what_and_exits_with_2() {
     for (arguments, environment, expected) in [
         (&["frobnicate"][..], &[][..], "frobnicate"),
         (&serve[..], &[("TOLLGATE_MANAGEMENT_KEY", "too short")][..], "32 to 128"),
-        (&serve[..], &[("TOLLGATE__LIMITS__ADMISSION", "hard")][..], "not available yet"),
+        (&serve[..], &[("TOLLGATE__LIMITS__ADMISSION", "soft")][..], "limits.admission"),
         (&with_config[..], &[][..], "server.max_bodies"),
         (&["groups", "list"][..], &[][..], "TOLLGATE_MANAGEMENT_KEY"),
     ] {
@@ -250,6 +250,51 @@ fn what_would_become_of_a_call_is_told_in_a_sentence_and_what_is_used_beside_eac
     assert!(tree.contains("acme/chat: REQUEST/DAY 1/1, TOKEN/DAY 0/1000"), "{tree}");
     let nested: serde_json::Value = serde_json::from_str(&run(&["groups", "tree", "--json"])).unwrap();
     assert_eq!(nested[0]["limits"][0]["used"], 1);
+}
+
+#[test]
+fn why_a_call_was_refused_is_told_by_its_request_id_after_a_restart_too() {
+    let dir = TempDir::new().unwrap();
+    let environment = [("TOLLGATE_MANAGEMENT_KEY", KEY)];
+    let serve = Program::serve(dir.path(), &environment);
+    let run = |arguments: &[&str]| serve.manage(KEY, arguments);
+    // Nobody listens on port 9 of this machine, so a call uses its request and no token.
+    run(&["endpoints", "create", "acme/chat", "--base-url", "http://127.0.0.1:9/v1", "--target-model", "m"]);
+    let model = "acme/chat:REQUEST/DAY=1,TOKEN/DAY=1000";
+    let group = run(&["groups", "create", "--external-id", "org", "--model", model]);
+    let group = group.split_whitespace().next().unwrap();
+    let key = run(&["keys", "mint", group]);
+    let (prefix, _) = key.trim().split_once('.').unwrap();
+    let url = serve.url();
+    let asked = |model: &str| {
+        let said = format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"Hello."}}]}}"#);
+        let answer = call(url.trim_start_matches("http://"), key.trim(), &said);
+        let id = answer.lines().find_map(|line| line.strip_prefix("x-request-id: ")).unwrap();
+        id.trim().to_owned()
+    };
+    let [admitted, refused, unknown] = ["acme/chat", "acme/chat", "acme/none"].map(asked);
+    let whose = |model: &str| format!("call for {model} by key {prefix} of group {group}: ");
+    let said = run(&["decision", &admitted]);
+    assert!(said.starts_with(&(whose("acme/chat") + "admitted at 2")), "{said}");
+    assert!(said.contains("REQUEST/DAY") && said.contains("1/1") && !said.contains("refuses"), "{said}");
+    let before = run(&["decision", &refused]);
+    assert!(before.starts_with(&(whose("acme/chat") + "refused at 2")), "{before}");
+    assert!(
+        before.contains(": 429 usage_limit_exceeded, by REQUEST/DAY 1/1; would have passed at 2"),
+        "{before}"
+    );
+    assert!(before.contains("refuses, binds") && before.contains("0/1000"), "{before}");
+    let turned_away = run(&["decision", &unknown]);
+    assert!(turned_away.contains("403 model_not_allowed, since the group did not list"), "{turned_away}");
+    let json: serde_json::Value = serde_json::from_str(&run(&["decision", &refused, "--json"])).unwrap();
+    assert_eq!((json["request_id"].as_str(), json["binding"].as_u64()), (Some(&*refused), Some(0)));
+    assert!(serve.terminate().success());
+    let serve = Program::serve(dir.path(), &environment);
+    assert_eq!(serve.manage(KEY, &["decision", &refused]), before);
+    let gone = tollgate(&["decision", &admitted, "--url", &serve.url(), "--key", KEY], &[]);
+    let said = String::from_utf8_lossy(&gone.stderr).into_owned();
+    assert_eq!(gone.status.code(), Some(1), "{said}");
+    assert!(said.contains("No decision on a call with this request id is kept"), "{said}");
 }
 
 #[test]

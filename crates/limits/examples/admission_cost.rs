@@ -13,7 +13,9 @@ use std::sync::{Arc, Barrier, LazyLock};
 use std::time::Instant;
 
 use domain::{GroupId, LimitType, Now, Slug, Unit, Version};
-use limits::{CounterKey, CounterScope, Decision, Engine, Need, Path, PathLimit, PathSpec, Reservation};
+use limits::{
+    CounterKey, CounterScope, Decision, Engine, Measure, Need, Path, PathLimit, PathSpec, Reservation, Shown,
+};
 
 const LEVELS: u64 = 5;
 const WINDOWS: [(LimitType, Unit); 3] =
@@ -77,7 +79,7 @@ fn memory() {
     const COUNTERS: u64 = 100_000;
     let engine = Engine::new();
     let limit = |owner| PathLimit { counter: key(owner, LimitType::Token, Unit::Minute), ..limit_of(owner) };
-    let path = |limits| PathSpec { root: GroupId(0), epoch: Version(0), limits };
+    let path = |limits| PathSpec { root: GroupId(0), epoch: Version(0), shown: Shown::Own, limits };
     let before = resident_bytes();
     for owner in 0..COUNTERS {
         let path = engine.bind(path(vec![limit(owner)]), at(0));
@@ -133,7 +135,7 @@ fn per_mille((sorted, rank): (&Vec<u64>, usize)) -> u64 {
 }
 
 fn admit(engine: &Engine, path: &Arc<Path>, now: Now) -> Reservation {
-    match engine.reserve(path, NEED, now) {
+    match engine.reserve(path, NEED, now, None) {
         Decision::Admitted(admission) => admission.reservation,
         Decision::Refused(_) | Decision::Stale => unreachable!("nothing in this benchmark is ever full"),
     }
@@ -150,7 +152,8 @@ fn bind(engine: &Engine, root: u64) -> Arc<Path> {
         let scope = if level == 0 { CounterScope::Group } else { CounterScope::Ancestor };
         WINDOWS.map(|(kind, unit)| PathLimit { counter: key(owner, kind, unit), scope, ..limit_of(owner) })
     });
-    let spec = PathSpec { root: GroupId(root), epoch: Version(0), limits: limits.collect() };
+    let spec =
+        PathSpec { root: GroupId(root), epoch: Version(0), shown: Shown::Own, limits: limits.collect() };
     engine.bind(spec, at(0))
 }
 
@@ -169,5 +172,5 @@ fn limit_of(owner: u64) -> PathLimit {
 fn key(owner: u64, kind: LimitType, unit: Unit) -> CounterKey {
     static SLUG: LazyLock<Slug> =
         LazyLock::new(|| "acme/chat".parse().unwrap_or_else(|_| unreachable!("a slug")));
-    CounterKey { owner: GroupId(owner), slug: SLUG.clone(), kind, unit }
+    CounterKey { owner: GroupId(owner), slug: SLUG.clone(), measure: Measure::Use(kind, unit) }
 }

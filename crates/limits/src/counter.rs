@@ -9,6 +9,7 @@ use domain::{Day, LimitType, Unit};
 use crate::counter::day::DayCounter;
 use crate::counter::log::{LOG_LEN_MAX, Log};
 use crate::counter::ring::Ring;
+use crate::measure::Measure;
 use crate::moment::{Moment, Span};
 use crate::path::PathLimit;
 use crate::settlement::Ending;
@@ -28,21 +29,24 @@ pub(crate) struct Counter {
 const _: () = assert!(size_of::<Counter>() == 64);
 
 /// What admission looks at, whatever the form.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Gauge {
     /// What stands against a threshold: used and held.
-    level: u64,
-    /// The holds of calls that have not settled. DAY: part of the level, and stays when the day ends. Rolling: in the
+    pub(crate) level: u64,
+    /// The holds of calls that have not settled. Calls in flight: all of the level. DAY: part of it, and stays when the
+    /// day ends. Rolling: in the
     /// level while their slots are live, and summed here only to tell whether a call in flight stands in the way.
-    held: u64,
+    pub(crate) held: u64,
     /// From this time on the level may be too high; `u64::MAX` if time changes nothing. On the clock of the form.
-    wake: u64,
+    pub(crate) wake: u64,
 }
 
 #[derive(Debug, Default)]
 enum Form {
     #[default]
     Vacant,
+    /// Calls in flight: the gauge says it all.
+    Calls,
     Day(DayCounter),
     Log(Log),
     Ring(Ring),
@@ -60,7 +64,14 @@ impl Gauge {
         self.level = self.level.saturating_add(amount);
     }
 
-    fn without_holds(&self) -> u64 {
+    /// Ends a hold that stands against the threshold.
+    #[inline]
+    fn release(&mut self, amount: u64) {
+        self.held = self.held.saturating_sub(amount);
+        self.level = self.level.saturating_sub(amount);
+    }
+
+    pub(crate) fn without_holds(&self) -> u64 {
         self.level.saturating_sub(self.held)
     }
 }
@@ -69,21 +80,23 @@ impl Gauge {
 impl Counter {
     /// A new counter for this limit. One of a day opens with what its owner has used on `day`.
     pub(crate) fn open(limit: &PathLimit, day: Day) -> Self {
-        match limit.counter.unit {
-            Unit::Day => {
+        let form = match limit.counter.measure {
+            Measure::Concurrency => Form::Calls,
+            Measure::Use(_, Unit::Day) => {
                 let (gauge, counter) = DayCounter::open(limit.opening, day);
-                Self { gauge, form: Form::Day(counter), ..Self::default() }
+                return Self { gauge, form: Form::Day(counter), ..Self::default() };
             }
-            Unit::Second => Self { form: Form::rolling(limit, Span::Second), ..Self::default() },
-            Unit::Minute => Self { form: Form::rolling(limit, Span::Minute), ..Self::default() },
-        }
+            Measure::Use(kind, Unit::Second) => Form::rolling(kind, limit.threshold, Span::Second),
+            Measure::Use(kind, Unit::Minute) => Form::rolling(kind, limit.threshold, Span::Minute),
+        };
+        Self { form, ..Self::default() }
     }
 }
 
 impl Form {
-    fn rolling(limit: &PathLimit, span: Span) -> Self {
-        let short = usize::try_from(limit.threshold).is_ok_and(|threshold| threshold <= LOG_LEN_MAX);
-        match limit.counter.kind {
+    fn rolling(kind: LimitType, threshold: u64, span: Span) -> Self {
+        let short = usize::try_from(threshold).is_ok_and(|threshold| threshold <= LOG_LEN_MAX);
+        match kind {
             LimitType::Request if short => Self::Log(Log::new(span)),
             LimitType::Request | LimitType::Token => Self::Ring(Ring::new(span)),
         }
@@ -111,7 +124,7 @@ impl Counter {
     #[cold]
     fn wake(&mut self, moment: &Moment) {
         match &mut self.form {
-            Form::Vacant => {}
+            Form::Vacant | Form::Calls => {}
             Form::Day(_) => DayCounter::roll(&mut self.gauge, moment),
             Form::Log(log) => log.expire(&mut self.gauge, moment.mono_ns),
             Form::Ring(ring) => ring.expire(&mut self.gauge, moment.mono_ns),
@@ -133,7 +146,8 @@ impl Counter {
     /// threshold.
     pub(crate) fn opens_in(&self, demand: u64, threshold: u64, moment: &Moment) -> u64 {
         match &self.form {
-            Form::Vacant => 0,
+            // Time ends no call.
+            Form::Vacant | Form::Calls => 0,
             Form::Day(_) => DayCounter::opens_in(&self.gauge, demand, threshold, moment),
             Form::Log(log) => moment.until(log.opens_at(threshold)),
             Form::Ring(ring) => moment.until(ring.opens_at(self.gauge.level, demand, threshold)),
@@ -145,13 +159,15 @@ impl Counter {
     pub(crate) fn eases_in(&self, threshold: u64, moment: &Moment) -> Option<u64> {
         let more = self.remaining(threshold).saturating_add(1);
         let is_used = match &self.form {
-            Form::Day(_) => self.gauge.without_holds() > 0,
+            Form::Calls | Form::Day(_) => self.gauge.without_holds() > 0,
             Form::Vacant | Form::Log(_) | Form::Ring(_) => self.gauge.level > 0,
         };
         match &self.form {
             _ if !is_used || more > threshold => None,
             Form::Day(_) => Some(moment.until_midnight()),
-            Form::Vacant | Form::Log(_) | Form::Ring(_) => Some(self.opens_in(more, threshold, moment)),
+            Form::Vacant | Form::Calls | Form::Log(_) | Form::Ring(_) => {
+                Some(self.opens_in(more, threshold, moment))
+            }
         }
     }
 
@@ -160,7 +176,7 @@ impl Counter {
     pub(crate) fn restored_in(&self, moment: &Moment) -> u64 {
         match &self.form {
             _ if self.gauge.level == 0 => 0,
-            Form::Vacant => 0,
+            Form::Vacant | Form::Calls => 0,
             Form::Day(_) => moment.until_midnight(),
             Form::Log(log) => moment.until(log.restored_at()),
             Form::Ring(ring) => moment.until(ring.restored_at()),
@@ -170,12 +186,22 @@ impl Counter {
 
 /// Charging.
 impl Counter {
-    /// Takes `amount` for an admitted call; tokens are held until it settles.
+    /// Takes `amount` for an admitted call; tokens, and its place among the calls in flight, are held until it ends.
     #[inline]
-    pub(crate) fn charge(&mut self, kind: LimitType, amount: u64, moment: &Moment) {
+    pub(crate) fn charge(&mut self, measure: Measure, amount: u64, moment: &Moment) {
         self.inflight = self.inflight.saturating_add(1);
-        let hold = if kind == LimitType::Token { amount } else { 0 };
+        let hold = match measure {
+            Measure::Use(LimitType::Token, _) | Measure::Concurrency => amount,
+            Measure::Use(LimitType::Request, _) => 0,
+        };
         self.gauge.held = self.gauge.held.saturating_add(hold);
+        self.add(amount, moment);
+    }
+
+    /// Takes `amount` tokens more for a call that was charged before, held until it settles.
+    #[inline]
+    pub(crate) fn top_up(&mut self, amount: u64, moment: &Moment) {
+        self.gauge.held = self.gauge.held.saturating_add(amount);
         self.add(amount, moment);
     }
 
@@ -184,7 +210,7 @@ impl Counter {
         self.gauge.add(amount);
         match &mut self.form {
             Form::Ring(ring) if amount > 0 => ring.charge(&mut self.gauge, amount, moment.place(ring.span)),
-            Form::Vacant | Form::Ring(_) => {}
+            Form::Vacant | Form::Calls | Form::Ring(_) => {}
             Form::Day(day) => day.touched = true,
             Form::Log(log) => log.push(&mut self.gauge, moment.mono_ns),
         }
@@ -192,43 +218,44 @@ impl Counter {
 
     /// Replaces what an admitted call took with what it used.
     #[inline]
-    pub(crate) fn end(&mut self, kind: LimitType, ending: &Ending, moment: &Moment) {
+    pub(crate) fn end(&mut self, measure: Measure, ending: &Ending<'_>, moment: &Moment) {
         self.inflight = self.inflight.saturating_sub(1);
-        match kind {
-            LimitType::Request if ending.requests == 0 => self.give_request_back(ending, moment),
-            LimitType::Request => {}
-            LimitType::Token => self.settle_tokens(ending, moment),
+        match measure {
+            Measure::Use(LimitType::Request, _) if ending.requests == 0 => {
+                self.give_request_back(ending, moment);
+            }
+            Measure::Use(LimitType::Request, _) => {}
+            Measure::Concurrency => self.gauge.release(1),
+            Measure::Use(LimitType::Token, _) => self.settle_tokens(ending, moment),
         }
     }
 
-    fn give_request_back(&mut self, ending: &Ending, moment: &Moment) {
+    fn give_request_back(&mut self, ending: &Ending<'_>, moment: &Moment) {
         self.advance(moment);
         let gauge = &mut self.gauge;
         match &mut self.form {
-            Form::Vacant => {}
-            Form::Day(_) => DayCounter::give_request_back(gauge, ending.charged.day),
-            Form::Log(log) => log.give_back(gauge, ending.charged.mono_ns),
-            Form::Ring(ring) => ring.refund(gauge, 1, ending.charged.place(ring.span).slot),
+            Form::Vacant | Form::Calls => {}
+            Form::Day(_) => DayCounter::give_request_back(gauge, ending.admitted.day),
+            Form::Log(log) => log.give_back(gauge, ending.admitted.mono_ns),
+            Form::Ring(ring) => ring.refund(gauge, 1, ending.admitted.place(ring.span).slot),
         }
     }
 
-    /// A surplus goes back to the slot that took it, or nowhere if that has left; overage is charged now, in full, past
+    /// A surplus goes back to the slots that took it, or nowhere if they have left; overage is charged now, in full, past
     /// the threshold if need be.
     #[inline]
-    fn settle_tokens(&mut self, ending: &Ending, moment: &Moment) {
+    fn settle_tokens(&mut self, ending: &Ending<'_>, moment: &Moment) {
         self.advance(moment);
         let &Ending { held, tokens, .. } = ending;
         match &mut self.form {
             // Tokens are never logged.
-            Form::Vacant | Form::Log(_) => {}
+            Form::Vacant | Form::Calls | Form::Log(_) => {}
             Form::Day(day) => day.settle(&mut self.gauge, held, tokens),
             Form::Ring(ring) => {
                 self.gauge.held = self.gauge.held.saturating_sub(held);
                 match held.checked_sub(tokens) {
                     Some(0) => {}
-                    Some(surplus) => {
-                        ring.refund(&mut self.gauge, surplus, ending.charged.place(ring.span).slot);
-                    }
+                    Some(surplus) => refund(ring, &mut self.gauge, surplus, ending),
                     None => self.add(tokens.saturating_sub(held), moment),
                 }
             }
@@ -236,13 +263,35 @@ impl Counter {
     }
 }
 
+/// Gives a surplus back, of the newest charge first, each part to the slot that took it.
+#[inline]
+fn refund(ring: &mut Ring, gauge: &mut Gauge, surplus: u64, ending: &Ending<'_>) {
+    let mut left = surplus;
+    for charge in ending.later.iter().rev() {
+        let part = left.min(charge.amount);
+        ring.refund(gauge, part, ring.span.place(charge.at.mono_ns).slot);
+        left = left.saturating_sub(part);
+        if left == 0 {
+            return;
+        }
+    }
+    ring.refund(gauge, left, ending.admitted.place(ring.span).slot);
+}
+
 /// Keeping.
 impl Counter {
+    /// What admission has just left here.
+    #[inline]
+    pub(crate) fn mark(&self) -> Gauge {
+        self.gauge
+    }
+
     /// Brings the counter up to date and shows what it holds: used, pending, touched.
     pub(crate) fn read(&mut self, moment: &Moment) -> (u64, u64, bool) {
         self.advance(moment);
         match &self.form {
             Form::Day(day) => (self.gauge.without_holds(), self.gauge.held, day.touched),
+            Form::Calls => (0, self.gauge.held, self.gauge.held > 0),
             Form::Vacant | Form::Log(_) | Form::Ring(_) => (self.gauge.level, 0, self.gauge.level > 0),
         }
     }

@@ -1,31 +1,31 @@
 //! The engine: a tree of counters for each root, and everything that can be asked of them.
 
-use std::sync::{Arc, Mutex};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use domain::{GroupId, Now, Version};
-use foldhash::{HashMap, HashMapExt};
 
 use crate::admission::{self, Decision, Need};
 use crate::explanation::{self, Explanation};
+use crate::lock::{Mutex, Seed, lock};
+use crate::outputs::Outputs;
 use crate::path::{CounterKey, Path, PathSpec};
+use crate::seen::Seen;
 use crate::settlement::{self, Reservation};
-use crate::tree::{Tree, lock};
+use crate::top_up::{self, TopUp};
+use crate::tree::Tree;
 
 /// Counters of all trees of this node. One per process, shared by reference.
 ///
-/// A path is bound once per configuration and then asked about call after call: [`reserve`](Self::reserve), and one of
-/// [`settle`](Self::settle), [`release`](Self::release) and [`cancel`](Self::cancel). These lock the path's own tree
+/// A path is bound once per configuration and then asked about call after call: [`reserve`](Self::reserve), for some
+/// calls [`top_up`](Self::top_up), and one of [`settle`](Self::settle), [`release`](Self::release) and
+/// [`cancel`](Self::cancel). These lock the path's own tree
 /// and nothing else.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Engine {
     /// A tree stays once it is known: its epoch must outlive every path that could be bound to an older one.
-    trees: Mutex<HashMap<GroupId, Arc<Tree>>>,
-}
-
-impl Default for Engine {
-    fn default() -> Self {
-        Self { trees: Mutex::new(HashMap::new()) }
-    }
+    trees: Mutex<HashMap<GroupId, Arc<Tree>, Seed>>,
+    outputs: Outputs,
 }
 
 /// What a counter holds.
@@ -33,17 +33,26 @@ impl Default for Engine {
 pub struct Reading {
     /// Charged in the present window. A rolling counter's includes its unsettled holds, a DAY counter's does not.
     pub used: u64,
-    /// Held by unsettled calls; 0 for rolling counters.
+    /// Held by unsettled calls; 0 for rolling counters, the number of calls for calls in flight.
     pub pending: u64,
     /// DAY: whether a call has ever been charged, or the counter opened with use. Rolling: whether anything is used.
+    /// Calls in flight: whether there are any.
     pub touched: bool,
 }
 
 /// For each call.
 impl Engine {
-    /// Checks every limit of the path and then charges all of them, or none.
-    pub fn reserve(&self, path: &Arc<Path>, need: Need, now: Now) -> Decision {
-        admission::reserve(path, need, now)
+    /// Checks every limit of the path and then charges all of them, or none. How they stand after the charge is left in
+    /// `seen`, if that is wanted; it is empty after any other answer.
+    pub fn reserve(&self, path: &Arc<Path>, need: Need, now: Now, seen: Option<&mut Seen>) -> Decision {
+        admission::reserve(path, need, now, seen)
+    }
+
+    /// A call in flight needs `tokens` more than it holds: checks every limit on tokens of the path that it was admitted
+    /// on and then charges all of them, or none. Limits on requests and on calls in flight are not asked. Like a call
+    /// that costs nothing, a top-up of 0 is refused where a limit is exhausted.
+    pub fn top_up(&self, reservation: &mut Reservation, tokens: u64, now: Now) -> TopUp {
+        top_up::top_up(reservation, tokens, now)
     }
 
     /// The call is over and used `tokens`: what it held beyond that goes back, what it used beyond that is owed.
@@ -100,6 +109,12 @@ impl Engine {
         // A tree that is not known has no counters, and stays unknown.
         let tree = lock(&self.trees).get(&spec.root).map(Arc::clone).unwrap_or_default();
         explanation::explain(&tree, spec, need, now)
+    }
+
+    /// How long answers usually are.
+    #[must_use]
+    pub fn outputs(&self) -> &Outputs {
+        &self.outputs
     }
 
     /// Gives back counters that hold nothing and that no call holds. Returns how many. Call it every minute.

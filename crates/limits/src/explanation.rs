@@ -5,20 +5,24 @@
 
 use domain::Now;
 
-use crate::admission::{Need, demand};
+use crate::admission::Need;
 use crate::counter::Counter;
 use crate::engine::Reading;
 use crate::moment::Moment;
 use crate::path::{PathLimit, PathSpec, tokens_max};
-use crate::refusal::{self, HOLD_WAIT_NS, Obstacle, Verdict, obstacle};
+use crate::refusal::{HOLD_WAIT_NS, Judge, Obstacle, Verdict, obstacle};
 use crate::tree::Tree;
+
+/// Limits of a path whose states are recorded with a decision. Of a longer path, the first so many are; all of them are
+/// checked and charged nevertheless.
+pub const LIMIT_STATES_MAX: usize = 64;
 
 /// What a call would meet.
 #[derive(Debug, Clone)]
 pub struct Explanation {
     /// When: all times below count from here.
     pub at: Now,
-    /// Tokens that the call would hold.
+    /// Tokens that the call would hold; if it is refused, the least that it asks for.
     pub tokens: u64,
     /// The limit that would refuse it, as an index into `limits`, and when to come back; none if it would be admitted.
     pub refusal: Option<(usize, Verdict)>,
@@ -55,40 +59,80 @@ pub enum Fit {
     After(u64),
 }
 
-/// `None`: the limits are older than what was last published.
-pub(crate) fn explain(tree: &Tree, spec: &PathSpec, need: Need, now: Now) -> Option<Explanation> {
-    let tokens = need.tokens(tokens_max(&spec.limits));
-    let look = |limit: &PathLimit, counter: &mut Counter, moment: &Moment| {
-        let obstacle = obstacle(counter, demand(limit.counter.kind, tokens), limit.threshold, moment);
-        (state(counter, limit.threshold, moment), obstacle)
-    };
-    let (moment, seen) = tree.survey(spec, now, look)?;
-    let refused = seen.iter().any(|(_, obstacle)| obstacle.is_some());
-    let refusal = refused.then(|| refusal::verdict(seen.iter().map(|(_, obstacle)| *obstacle)));
-    let limits =
-        seen.into_iter().map(|(state, obstacle)| LimitState { fit: fit(obstacle, refusal), ..state });
-    Some(Explanation { at: moment.now(), tokens, refusal, limits: limits.collect() })
-}
-
-fn state(counter: &mut Counter, threshold: u64, moment: &Moment) -> LimitState {
-    let (used, pending, touched) = counter.read(moment);
-    LimitState {
-        reading: Reading { used, pending, touched },
-        remaining: counter.remaining(threshold),
-        debt: used.saturating_add(pending).saturating_sub(threshold),
-        restored_in: (used > 0).then(|| counter.restored_in(moment)),
-        eases_in: counter.eases_in(threshold, moment),
+impl LimitState {
+    /// Of a counter that nobody looked at.
+    pub(crate) const UNSEEN: Self = Self {
+        reading: Reading { used: 0, pending: 0, touched: false },
+        remaining: 0,
+        debt: 0,
+        restored_in: None,
+        eases_in: None,
         fit: Fit::Fits,
+    };
+
+    /// How a limit stands, and what is in the way of a call. The counter has been brought up to date.
+    pub(crate) fn of(
+        counter: &mut Counter,
+        threshold: u64,
+        obstacle: Option<Obstacle>,
+        moment: &Moment,
+    ) -> Self {
+        let (used, pending, touched) = counter.read(moment);
+        Self {
+            reading: Reading { used, pending, touched },
+            remaining: counter.remaining(threshold),
+            debt: used.saturating_add(pending).saturating_sub(threshold),
+            restored_in: (used > 0).then(|| counter.restored_in(moment)),
+            eases_in: counter.eases_in(threshold, moment),
+            fit: fit(obstacle),
+        }
     }
 }
 
-/// What one limit says, in a call of which all together say `refusal`.
-fn fit(obstacle: Option<Obstacle>, refusal: Option<(usize, Verdict)>) -> Fit {
-    let hold_may_end = matches!(refusal, Some((_, Verdict::Wait { hold_may_end: true, .. })));
+/// What one limit says for itself.
+fn fit(obstacle: Option<Obstacle>) -> Fit {
     match obstacle {
         None => Fit::Fits,
         Some(Obstacle::TooMuch) => Fit::Never,
-        Some(Obstacle::Full { opens_in, .. }) if hold_may_end || opens_in == 0 => Fit::After(HOLD_WAIT_NS),
+        Some(Obstacle::Full { opens_in: 0, .. }) => Fit::After(HOLD_WAIT_NS),
         Some(Obstacle::Full { opens_in, .. }) => Fit::After(opens_in),
     }
+}
+
+/// Lets every limit that refuses say what all of them say together: where only calls in flight are in the way, none of
+/// them waits for a window.
+pub(crate) fn join(states: &mut [LimitState], verdict: Verdict) {
+    if !matches!(verdict, Verdict::Wait { hold_may_end: true, .. }) {
+        return;
+    }
+    for state in states {
+        if let Fit::After(wait) = &mut state.fit {
+            *wait = HOLD_WAIT_NS;
+        }
+    }
+}
+
+/// `None`: the limits are older than what was last published.
+pub(crate) fn explain(tree: &Tree, spec: &PathSpec, need: Need, now: Now) -> Option<Explanation> {
+    let least = need.tokens(tokens_max(&spec.limits));
+    let look = |limit: &PathLimit, counter: &mut Counter, moment: &Moment| {
+        let obstacle = obstacle(counter, limit.counter.measure.demand(least), limit.threshold, moment);
+        (LimitState::of(counter, limit.threshold, obstacle, moment), obstacle)
+    };
+    let (moment, seen) = tree.survey(spec, now, look)?;
+    let mut judge = Judge::default();
+    seen.iter().enumerate().for_each(|(nth, (_, obstacle))| judge.hear(nth, *obstacle));
+    let mut limits: Vec<LimitState> = seen.into_iter().map(|(state, _)| state).collect();
+    let refusal = limits.iter().any(|state| state.fit != Fit::Fits).then(|| judge.verdict());
+    if let Some((_, verdict)) = refusal {
+        join(&mut limits, verdict);
+    }
+    let tokens = if refusal.is_none() { need.granted(least, || room(spec, &limits)) } else { least };
+    Some(Explanation { at: moment.now(), tokens, refusal, limits })
+}
+
+/// What every limit on tokens has left.
+fn room(spec: &PathSpec, states: &[LimitState]) -> u64 {
+    let of_tokens = spec.limits.iter().zip(states).filter(|(limit, _)| limit.counter.measure.counts_tokens());
+    of_tokens.map(|(_, state)| state.remaining).min().unwrap_or(u64::MAX)
 }

@@ -11,11 +11,16 @@
 //! | `refusal` | which limit binds, and when the same call would pass |
 //! | `explanation` | what a call would meet, and how every limit stands; charges nothing |
 //! | `estimate` | what a call asks for, by the way it is admitted |
+//! | `outputs` | how long answers usually are |
+//! | `top_up` | more tokens for a call in flight |
 //! | `settlement` | refunds, overage, giving back |
+//! | `seen` | what an admission saw, to be told later |
 //! | `standing` | what is left, for headers |
+//! | `lock` | which locks there are, and their order |
+//! | `measure` | what a limit counts |
 //! | `path` | a compiled list of limits, bound to counters |
 //! | `tree` | the one lock of a root, its counters, and how they are opened and given back |
-//! | `counter` | a counter: `ring` and `log` for rolling windows, `day` for calendar days |
+//! | `counter` | a counter: `ring` and `log` for rolling windows, `day` for calendar days, none for calls in flight |
 //! | `moment` | time under the lock |
 //!
 //! Guarantees: admitted charges never pass a threshold at any concurrency; a refusal changes nothing; what is held is
@@ -31,18 +36,27 @@ mod counter;
 mod engine;
 mod estimate;
 mod explanation;
+mod lock;
+mod measure;
 mod moment;
+mod outputs;
 mod path;
 mod refusal;
+mod seen;
 mod settlement;
 mod standing;
+mod top_up;
 mod tree;
 
 pub use admission::{Admission, Decision, Need};
 pub use engine::{Engine, Reading};
-pub use estimate::Estimate;
-pub use explanation::{Explanation, Fit, LimitState};
-pub use path::{CounterKey, CounterScope, Path, PathLimit, PathSpec};
+pub use estimate::{Estimate, Outset, Rule, STEP, Shows};
+pub use explanation::{Explanation, Fit, LIMIT_STATES_MAX, LimitState};
+pub use measure::Measure;
+pub use outputs::{Outputs, Usual};
+pub use path::{CounterKey, CounterScope, Path, PathLimit, PathSpec, Shown};
 pub use refusal::{Refusal, Verdict};
+pub use seen::Seen;
 pub use settlement::Reservation;
-pub use standing::{STANDINGS_MAX, Standing, Standings};
+pub use standing::{OWN_MAX, SHOWN_MAX, Standing, Standings};
+pub use top_up::TopUp;

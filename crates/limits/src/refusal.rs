@@ -1,8 +1,10 @@
 //! Refusal: of all limits that do not fit, which one binds, and when the same call would pass.
 
-use domain::Unit;
+use domain::{Now, Unit};
 
 use crate::counter::Counter;
+use crate::explanation::LimitState;
+use crate::measure::Measure;
 use crate::moment::Moment;
 use crate::standing::Standings;
 
@@ -17,8 +19,15 @@ pub struct Refusal {
     pub limit: usize,
     /// When to come back.
     pub verdict: Verdict,
-    /// The caller's own limits as they are.
+    /// Tokens that were asked for.
+    pub tokens: u64,
+    /// The limits that the caller is shown, as they are.
     pub standings: Standings,
+    /// How every limit of the path stood, in its order; of a path of more than
+    /// [`LIMIT_STATES_MAX`](crate::LIMIT_STATES_MAX), the first so many.
+    pub states: Box<[LimitState]>,
+    /// When that was: the tree's time, which never runs backward, and not always the caller's.
+    pub at: Now,
 }
 
 /// When the same call would pass.
@@ -36,13 +45,14 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The published word for a refusal by a limit of this unit.
+    /// The published word for a refusal by a limit of this measure.
     #[must_use]
-    pub fn code(self, unit: Unit) -> &'static str {
-        match (self, unit) {
+    pub fn code(self, measure: Measure) -> &'static str {
+        match (self, measure) {
             (Self::NeverFits, _) => "request_exceeds_limit",
-            (Self::Wait { .. }, Unit::Second | Unit::Minute) => "rate_limit_exceeded",
-            (Self::Wait { .. }, Unit::Day) => "usage_limit_exceeded",
+            (Self::Wait { .. }, Measure::Use(_, Unit::Second | Unit::Minute)) => "rate_limit_exceeded",
+            (Self::Wait { .. }, Measure::Use(_, Unit::Day)) => "usage_limit_exceeded",
+            (Self::Wait { .. }, Measure::Concurrency) => "concurrency_limit_exceeded",
         }
     }
 }
@@ -79,27 +89,46 @@ pub(crate) fn obstacle(
     Some(Obstacle::Full { opens_in: counter.opens_in(demand, threshold, moment), only_holds })
 }
 
-/// The limit that binds, given what is in the way of each of a path, and its verdict. At least one does not fit.
-pub(crate) fn verdict(obstacles: impl Iterator<Item = Option<Obstacle>>) -> (usize, Verdict) {
-    let mut first = None;
-    let mut latest = (0, 0);
-    let mut all_hold = true;
-    for (limit, obstacle) in obstacles.enumerate() {
+/// Finds the limit that binds, given what is in the way of each limit of a path.
+#[derive(Debug)]
+pub(crate) struct Judge {
+    never: Option<usize>,
+    first: Option<usize>,
+    latest: (usize, u64),
+    all_hold: bool,
+}
+
+impl Default for Judge {
+    fn default() -> Self {
+        Self { never: None, first: None, latest: (0, 0), all_hold: true }
+    }
+}
+
+impl Judge {
+    /// Takes in what is in the way of one limit. To be told in path order.
+    pub(crate) fn hear(&mut self, limit: usize, obstacle: Option<Obstacle>) {
         match obstacle {
             None => {}
-            Some(Obstacle::TooMuch) => return (limit, Verdict::NeverFits),
+            Some(Obstacle::TooMuch) => self.never = self.never.or(Some(limit)),
             Some(Obstacle::Full { opens_in, only_holds }) => {
-                first = first.or(Some(limit));
-                all_hold &= only_holds;
-                if opens_in > latest.1 {
-                    latest = (limit, opens_in);
+                self.first = self.first.or(Some(limit));
+                self.all_hold &= only_holds;
+                if opens_in > self.latest.1 {
+                    self.latest = (limit, opens_in);
                 }
             }
         }
     }
-    match first {
-        // All wait for the same second, so the first in path order binds.
-        Some(limit) if all_hold => (limit, Verdict::Wait { nanos: HOLD_WAIT_NS, hold_may_end: true }),
-        _ => (latest.0, Verdict::Wait { nanos: latest.1, hold_may_end: false }),
+
+    /// The limit that binds and its verdict. At least one had something in its way.
+    pub(crate) fn verdict(&self) -> (usize, Verdict) {
+        match (self.never, self.first) {
+            (Some(limit), _) => (limit, Verdict::NeverFits),
+            // All wait for the same second, so the first in path order binds.
+            (None, Some(limit)) if self.all_hold => {
+                (limit, Verdict::Wait { nanos: HOLD_WAIT_NS, hold_may_end: true })
+            }
+            (None, _) => (self.latest.0, Verdict::Wait { nanos: self.latest.1, hold_may_end: false }),
+        }
     }
 }

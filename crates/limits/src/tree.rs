@@ -8,11 +8,12 @@ mod directory;
 mod slab;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use domain::{Day, Now, Version};
 
 use crate::counter::Counter;
+use crate::lock::{Mutex, MutexGuard, lock};
 use crate::moment::Moment;
 use crate::path::{CounterKey, Path, PathLimit, PathSpec};
 use crate::tree::directory::{Directory, Station, Work};
@@ -87,8 +88,7 @@ impl State {
 }
 
 impl Tree {
-    /// The lock of a call. A panic under it would be ours; what it guards is numbers that are valid one by one, so the
-    /// lock is taken all the same rather than refusing every later call.
+    /// The lock of a call.
     #[inline]
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
@@ -96,11 +96,11 @@ impl Tree {
 
     /// Binds each limit to its counter, opening those that are not there.
     pub(crate) fn bind(self: &Arc<Self>, spec: PathSpec, now: Now) -> Path {
-        let PathSpec { root: _, epoch, limits } = spec;
+        let PathSpec { epoch, limits, .. } = &spec;
         let mut directory = lock(&self.directory);
         let have = directory.len();
         let mut works: Vec<Work> =
-            limits.iter().map(|limit| directory.bind(limit, epoch, now.day())).collect();
+            limits.iter().map(|limit| directory.bind(limit, *epoch, now.day())).collect();
         let chunks = Slab::chunks_missing(have, directory.len());
         let mut handles = Vec::with_capacity(works.len());
 
@@ -112,7 +112,7 @@ impl Tree {
         }
         drop(state);
 
-        Path::new(Arc::clone(self), epoch, limits, &handles)
+        Path::new(Arc::clone(self), spec, &handles)
     }
 
     /// Makes paths of an older epoch stale.
@@ -191,8 +191,4 @@ impl fmt::Debug for Tree {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tree").finish_non_exhaustive()
     }
-}
-
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

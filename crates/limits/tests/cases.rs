@@ -4,11 +4,14 @@
 //! == a sentence that states the promise
 //! at 0      path leaf: me/req/m=3 ^root/tok/d=100@2+50    # [^ancestor's]owner/type/unit=threshold[@since][+opening]
 //! at 0.5    ask leaf as a 10+20 -> ok                     # 10+20 declared, 10~20 guessed, observed; nothing: 0+0
+//! at 0.5    ask leaf as a 10<20>5 -> ok                   # as much of 20 as fits, but 5
+//! at 0.7    more a 10 -> ok 40                            # tokens held in all
 //! at 0.5    ask leaf 10+20 -> no me/req/m 59.5            # or: never, hold
 //! at 0.5    ask leaf 0+0 left -> ok 2/59.5                # remaining / reset of the caller's own limits, in order
 //! at 0.5    ask leaf 5~900 holding -> ok 100              # tokens held
 //! at 0.5    explain me/req/m=3 for 1+2 -> ok 3: 2 left 1 more 59.5 all 60 fits now    # used, left or owed, and when
 //! at 0.5    read me/req/m -> 2                            # used, or used+pending, or none
+//! at 0.5    path few: me/calls=2                      # calls in flight
 //! at 1      settle a 25
 //! at 1      spend leaf 0+20 -> ok                         # ask, and settle with all of it
 //! ```
@@ -23,8 +26,8 @@ use std::sync::Arc;
 
 use domain::{Day, GroupId, LimitType, Now, Unit, Version};
 use limits::{
-    CounterKey, CounterScope, Decision, Engine, Fit, LimitState, Need, Path, PathLimit, PathSpec, Reading,
-    Reservation, Verdict,
+    CounterKey, CounterScope, Decision, Engine, Fit, LimitState, Measure, Need, Path, PathLimit, PathSpec,
+    Reading, Reservation, Shown, TopUp, Verdict,
 };
 
 const ROOT: GroupId = GroupId(1);
@@ -57,6 +60,16 @@ fn shared_and_own_counters_are_what_the_path_says() {
 #[test]
 fn explanations_say_what_would_happen_and_charge_nothing() {
     check(include_str!("cases/explanations.txt"));
+}
+
+#[test]
+fn calls_in_flight_are_counted_while_they_last() {
+    check(include_str!("cases/calls.txt"));
+}
+
+#[test]
+fn a_call_takes_what_fits_and_asks_for_more() {
+    check(include_str!("cases/growing.txt"));
 }
 
 #[test]
@@ -109,6 +122,7 @@ impl World {
             ("touched", [counter]) => return self.touched(counter),
             ("sweep", []) => return self.engine.sweep(self.now).to_string(),
             ("path", [name, limits @ ..]) => self.bind(name.trim_end_matches(':'), limits),
+            ("more", [name, tokens]) => return self.top_up(name, number(tokens)),
             ("settle", [name, tokens]) => {
                 self.engine.settle(end(&mut self.held, name), number(tokens), self.now);
             }
@@ -124,25 +138,16 @@ impl World {
 
     fn bind(&mut self, name: &str, limits: &[&str]) {
         let limits = limits.iter().map(|limit| path_limit(limit)).collect();
-        let path = self.engine.bind(PathSpec { root: ROOT, epoch: self.epoch, limits }, self.now);
+        let path =
+            self.engine.bind(PathSpec { root: ROOT, epoch: self.epoch, shown: Shown::Own, limits }, self.now);
         self.paths.insert(name.to_owned(), path);
     }
 
     fn ask(&mut self, path: &str, name: &str, need: &[&str]) -> String {
         let path = &self.paths[path];
-        match self.engine.reserve(path, need_of(need.first().copied().unwrap_or("0+0")), self.now) {
+        match self.engine.reserve(path, need_of(need.first().copied().unwrap_or("0+0")), self.now, None) {
             Decision::Stale => "stale".to_owned(),
-            Decision::Refused(refusal) => {
-                let wait = match refusal.verdict {
-                    Verdict::NeverFits => "never".to_owned(),
-                    Verdict::Wait { hold_may_end: true, nanos } => {
-                        assert_eq!(nanos, 1_000_000_000);
-                        "hold".to_owned()
-                    }
-                    Verdict::Wait { nanos, .. } => seconds(nanos),
-                };
-                format!("no {} {wait}", key_text(&path.limits()[refusal.limit].counter))
-            }
+            Decision::Refused(refusal) => refusal_text(path, refusal.limit, refusal.verdict),
             Decision::Admitted(admission) => {
                 let mut answer = "ok".to_owned();
                 if need.last() == Some(&"left") {
@@ -158,6 +163,15 @@ impl World {
         }
     }
 
+    /// A call in flight asks for more.
+    fn top_up(&mut self, name: &str, tokens: u64) -> String {
+        let held = self.held.get_mut(name).unwrap_or_else(|| panic!("{name} is not held"));
+        match self.engine.top_up(held, tokens, self.now) {
+            TopUp::Granted => format!("ok {}", held.tokens()),
+            TopUp::Refused { limit, verdict } => refusal_text(held.path(), limit, verdict),
+        }
+    }
+
     /// A call that settles at once, with what it asked for.
     fn spend(&mut self, path: &str, need: &[&str]) -> String {
         let answer = self.ask(path, "spent", need);
@@ -170,7 +184,7 @@ impl World {
 
     fn explain(&self, limits: &[&str], need: &str) -> String {
         let limits = limits.iter().map(|limit| path_limit(limit)).collect();
-        let spec = PathSpec { root: ROOT, epoch: self.epoch, limits };
+        let spec = PathSpec { root: ROOT, epoch: self.epoch, shown: Shown::Own, limits };
         let Some(explained) = self.engine.explain(&spec, need_of(need), self.now) else {
             return "stale".to_owned();
         };
@@ -207,6 +221,18 @@ impl World {
     }
 }
 
+fn refusal_text(path: &Path, limit: usize, verdict: Verdict) -> String {
+    let wait = match verdict {
+        Verdict::NeverFits => "never".to_owned(),
+        Verdict::Wait { hold_may_end: true, nanos } => {
+            assert_eq!(nanos, 1_000_000_000);
+            "hold".to_owned()
+        }
+        Verdict::Wait { nanos, .. } => seconds(nanos),
+    };
+    format!("no {} {wait}", key_text(&path.limits()[limit].counter))
+}
+
 /// Used and pending, what is left or owed, when there is more and when all of it, and when the call fits.
 fn state_text(state: &LimitState) -> String {
     let Reading { used, pending, .. } = state.reading;
@@ -229,6 +255,9 @@ fn end(held: &mut HashMap<String, Reservation>, name: &str) -> Reservation {
 fn need_of(text: &str) -> Need {
     if text == "observed" {
         Need::Observed
+    } else if let Some((prompt, output)) = text.split_once('<') {
+        let (output, least) = output.split_once('>').unwrap();
+        Need::Fitting { prompt: number(prompt), output: number(output), least: number(least) }
     } else if let Some((prompt, output)) = text.split_once('~') {
         Need::Guessed { prompt: number(prompt), output: number(output) }
     } else if let Some((prompt, output)) = text.split_once('+') {
@@ -257,29 +286,43 @@ fn path_limit(text: &str) -> PathLimit {
 const OWNERS: [&str; 4] = ["me", "mum", "root", "sib"];
 
 fn counter_key(text: &str) -> CounterKey {
-    let [owner, kind, unit] = text.split('/').collect::<Vec<_>>().try_into().unwrap();
+    let (owner, measure) = text.split_once('/').unwrap();
     let owner = OWNERS.iter().position(|known| *known == owner).unwrap();
     CounterKey {
         owner: GroupId(u64::try_from(owner).unwrap()),
         slug: "acme/chat".parse().unwrap(),
-        kind: match kind {
-            "req" => LimitType::Request,
-            "tok" => LimitType::Token,
-            _ => panic!("not a type: {kind}"),
-        },
-        unit: match unit {
-            "s" => Unit::Second,
-            "m" => Unit::Minute,
-            "d" => Unit::Day,
-            _ => panic!("not a unit: {unit}"),
-        },
+        measure: measure_of(measure),
     }
 }
 
+fn measure_of(text: &str) -> Measure {
+    let Some((kind, unit)) = text.split_once('/') else {
+        assert_eq!(text, "calls", "not a measure");
+        return Measure::Concurrency;
+    };
+    let kind = match kind {
+        "req" => LimitType::Request,
+        "tok" => LimitType::Token,
+        _ => panic!("not a type: {kind}"),
+    };
+    let unit = match unit {
+        "s" => Unit::Second,
+        "m" => Unit::Minute,
+        "d" => Unit::Day,
+        _ => panic!("not a unit: {unit}"),
+    };
+    Measure::Use(kind, unit)
+}
+
 fn key_text(key: &CounterKey) -> String {
-    let kind = if key.kind == LimitType::Request { "req" } else { "tok" };
-    let unit = key.unit.name().to_lowercase();
-    format!("{}/{kind}/{}", OWNERS[usize::try_from(key.owner.0).unwrap()], &unit[..1])
+    let owner = OWNERS[usize::try_from(key.owner.0).unwrap()];
+    match key.measure {
+        Measure::Concurrency => format!("{owner}/calls"),
+        Measure::Use(kind, unit) => {
+            let kind = if kind == LimitType::Request { "req" } else { "tok" };
+            format!("{owner}/{kind}/{}", &unit.name().to_lowercase()[..1])
+        }
+    }
 }
 
 fn number(text: &str) -> u64 {

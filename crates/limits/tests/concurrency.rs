@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex};
 
 use domain::{Day, GroupId, LimitType, Now, Unit, Version};
 use limits::{
-    CounterKey, CounterScope, Decision, Engine, Need, Path, PathLimit, PathSpec, Reading, Reservation,
+    CounterKey, CounterScope, Decision, Engine, Measure, Need, Path, PathLimit, PathSpec, Reading,
+    Reservation, Shown,
 };
 
 const THREADS: u64 = 8;
@@ -30,7 +31,7 @@ fn no_window_ever_passes_its_cap_while_clocks_lag() {
             let path = bind(&engine, &[(0, LimitType::Request, unit)], threshold);
             for _ in 0..CALLS {
                 let late = clock.read_late(thread);
-                if let Decision::Admitted(admission) = engine.reserve(&path, Need::Observed, late) {
+                if let Decision::Admitted(admission) = engine.reserve(&path, Need::Observed, late, None) {
                     // Served after the lock is free: a moment between what was read before and what is read now.
                     served.lock().unwrap().push((late.mono_ns, clock.read().mono_ns));
                     engine.settle(admission.reservation, 0, clock.read_late(thread));
@@ -59,7 +60,7 @@ fn a_shared_path_of_five_levels_has_five_equal_counters() {
         for call in 0..CALLS {
             let now = clock.read_late(thread);
             let need = Need::Declared { prompt: call % 97, output: thread * 31 };
-            if let Decision::Admitted(admission) = engine.reserve(&path, need, now) {
+            if let Decision::Admitted(admission) = engine.reserve(&path, need, now, None) {
                 requests.fetch_add(1, Ordering::Relaxed);
                 held.push(admission.reservation);
             }
@@ -98,7 +99,7 @@ fn edits_and_sweeps_among_calls_lose_nothing() {
                 engine.publish(ROOT, Version(raised));
                 engine.sweep(clock.read());
             }
-            match engine.reserve(&path, Need::Observed, clock.read_late(thread)) {
+            match engine.reserve(&path, Need::Observed, clock.read_late(thread), None) {
                 Decision::Stale => {
                     let epoch = threshold.load(Ordering::SeqCst);
                     path = bind_at(&engine, &limit, epoch, Version(epoch));
@@ -194,10 +195,14 @@ fn bind_at(engine: &Engine, limits: &[(u64, LimitType, Unit)], threshold: u64, e
         since: Version(0),
         opening: 0,
     });
-    let spec = PathSpec { root: ROOT, epoch, limits: limits.collect() };
+    let spec = PathSpec { root: ROOT, epoch, shown: Shown::Own, limits: limits.collect() };
     engine.bind(spec, Now { mono_ns: 0, wall_ms: Day(20_000).start_ms() })
 }
 
 fn key(owner: u64, kind: LimitType, unit: Unit) -> CounterKey {
-    CounterKey { owner: GroupId(owner), slug: "acme/chat".parse().unwrap(), kind, unit }
+    CounterKey {
+        owner: GroupId(owner),
+        slug: "acme/chat".parse().unwrap(),
+        measure: Measure::Use(kind, unit),
+    }
 }

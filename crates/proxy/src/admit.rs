@@ -3,18 +3,22 @@
 //! An [`Admitted`] can only come from [`admit`], and only an `Admitted` can be forwarded. It holds the reservation
 //! and the room for its ledger entry, so that ending it neither waits nor fails, even in `Drop`.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use domain::{Entry, GroupId, Now, Outcome, RequestId, Slug, Usage, UsageSource};
-use limits::{Decision, Estimate, Refusal, Reservation, Standings};
+use http::StatusCode;
+use limits::{
+    Admission, Decision, Estimate, Outset, Refusal, Reservation, Rule, Seen, Standings, TopUp, Usual,
+};
 use storage::Permit;
-use wire::Operation;
+use wire::{Call, Operation};
 
 use crate::authenticate::Caller;
 use crate::error::Error;
 use crate::paths::Lane;
+use crate::record;
 use crate::route::Route;
-use crate::settings::CallLog;
+use crate::settings::{CallLog, OnClientGone};
 use crate::worker::Shared;
 
 /// What admission came to.
@@ -42,6 +46,17 @@ impl Ending {
     }
 }
 
+/// How much the model may write, by what was admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Allowance {
+    /// As much as the caller asks for.
+    Unbounded,
+    /// So many tokens over all answers, and the model is told so.
+    Bounded(u64),
+    /// What is held, more of which is asked for as it is written.
+    Stepwise,
+}
+
 /// A call that was admitted and has not ended. Dropping it ends it as [`Admitted::if_dropped`] last said.
 #[derive(Debug)]
 pub(crate) struct Admitted {
@@ -49,6 +64,7 @@ pub(crate) struct Admitted {
     facts: Facts,
     held: Option<(Reservation, Permit)>,
     if_dropped: Ending,
+    allowance: Allowance,
     first_byte_ms: Option<u64>,
 }
 
@@ -63,19 +79,32 @@ pub(crate) struct Facts {
     pub(crate) upstream_model: Arc<str>,
     pub(crate) groups: Arc<[GroupId]>,
     pub(crate) metadata: Option<Box<str>>,
-    pub(crate) estimate: Estimate,
+    /// Tokens of the prompt, and what the output is held or taken for.
+    pub(crate) prompt: u64,
+    pub(crate) output: u64,
+    /// The caller's bound for its whole output.
+    pub(crate) declared: Option<u64>,
+    /// Answers that it asks for.
+    answers: u64,
+    /// How long such answers usually are.
+    usual: Usual,
     /// Whether the prompt has parts that nobody but the model server can count.
     pub(crate) prompt_elsewhere: bool,
+    /// Whether the model writes what its streams do not show.
+    pub(crate) output_hidden: bool,
     pub(crate) admitted_at: Now,
+    /// How it is admitted.
+    pub(crate) admission: domain::Admission,
+    /// Most tokens that its target writes in one answer, if that is declared.
+    pub(crate) output_max: Option<u64>,
 }
 
 impl Facts {
     pub(crate) fn new(
         request_id: RequestId,
         caller: &Caller,
-        route: &Route,
-        lane: &Lane,
-        estimate: Estimate,
+        (route, lane): (&Route, &Lane),
+        call: &Call<'_>,
     ) -> Self {
         let model = route.destination.model.clone();
         Self {
@@ -86,45 +115,85 @@ impl Facts {
             provider: route.destination.endpoint.target.provider.name(),
             upstream_model: model.unwrap_or_else(|| route.slug.as_str().into()),
             groups: Arc::clone(&lane.groups),
-            metadata: None,
-            estimate,
-            prompt_elsewhere: false,
+            metadata: call.metadata().map(Into::into),
+            prompt: 0,
+            output: 0,
+            declared: call.declared_output(),
+            answers: call.answers(),
+            usual: lane.usual.clone(),
+            prompt_elsewhere: call.prompt_is_elsewhere(),
+            output_hidden: route.destination.hides_output(),
             admitted_at: Now::default(),
+            admission: route.admission,
+            output_max: route.destination.endpoint.target.max_output_tokens,
         }
     }
 }
 
 /// Asks every limit on the lane's path. Async from the first day: with many nodes a counter may have to be refilled.
-pub(crate) async fn admit(shared: &Arc<Shared>, lane: &Lane, mut facts: Facts) -> Result<Outlook, Error> {
+pub(crate) async fn admit(
+    shared: &Arc<Shared>,
+    lane: &Lane,
+    mut facts: Facts,
+    (outset, rule): (Outset, Rule),
+    seen: &Mutex<Seen>,
+) -> Result<Outlook, Error> {
     let permit = shared.store.permit().ok_or(Error::LedgerFull)?;
     let now = shared.clock.now();
-    facts.admitted_at = now;
-    match shared.engine.reserve(&lane.path, facts.estimate.need, now) {
+    let Estimate { prompt, output, need } = outset.estimate(rule);
+    let seen = &mut *seen.lock().unwrap_or_else(PoisonError::into_inner);
+    match shared.engine.reserve(&lane.path, need, now, Some(seen)) {
         Decision::Stale => Ok(Outlook::Stale),
-        Decision::Refused(refusal) => Ok(Outlook::Refused(refusal, now)),
-        Decision::Admitted(admission) => {
+        Decision::Refused(refusal) => {
+            record::refused(shared, lane, &facts, &refusal);
+            Ok(Outlook::Refused(refusal, now))
+        }
+        Decision::Admitted(Admission { reservation, standings }) => {
             shared.call_begins();
+            let tokens = reservation.tokens();
+            let (output, allowance) = allowed(rule, output, tokens.saturating_sub(prompt));
+            let at = reservation.admitted_at();
+            facts.request_id = facts.request_id.at(at.wall_ms);
+            (facts.admitted_at, facts.prompt, facts.output) = (at, prompt, output);
             let admitted = Admitted {
                 shared: Arc::clone(shared),
                 facts,
-                held: Some((admission.reservation, permit)),
+                held: Some((reservation, permit)),
                 if_dropped: Ending::unused(Outcome::ClientGone, None),
+                allowance,
                 first_byte_ms: None,
             };
-            Ok(Outlook::Admitted(Box::new(admitted), admission.standings))
+            record::admitted(shared, lane, admitted.facts(), tokens, seen);
+            Ok(Outlook::Admitted(Box::new(admitted), standings))
         }
+    }
+}
+
+/// The output that a call is taken for, and how much of it the model may write, where so much is held.
+fn allowed(rule: Rule, output: u64, held: u64) -> (u64, Allowance) {
+    match rule {
+        Rule::Bounded { .. } => (held, Allowance::Bounded(held)),
+        Rule::Stepwise { .. } => (held, Allowance::Stepwise),
+        Rule::Estimate | Rule::Learned | Rule::Observed => (output, Allowance::Unbounded),
     }
 }
 
 impl Admitted {
     /// Ends the call: charges what it used and writes its line.
     pub(crate) fn settle(mut self, ending: Ending) {
+        // If a fault comes in between, dropping it ends it the same way.
+        self.if_dropped = ending;
         self.end(ending);
     }
 
     /// What to do if the call is dropped from here on: its caller left, or the gateway stops.
     pub(crate) fn if_dropped(&mut self, ending: Ending) {
         self.if_dropped = ending;
+    }
+
+    /// The head of the answer came: it is known what the model server said, whatever becomes of the rest.
+    pub(crate) fn answered(&mut self, status: StatusCode) {
+        self.if_dropped.status = Some(status.as_u16());
     }
 
     /// The first byte of the answer came.
@@ -137,28 +206,61 @@ impl Admitted {
         &self.shared
     }
 
+    /// How much the model may write.
+    pub(crate) fn allowance(&self) -> Allowance {
+        self.allowance
+    }
+
+    /// Asks for more output of a stream that is admitted step by step. Held until the call ends, if it is granted.
+    pub(crate) fn top_up(&mut self, tokens: u64) -> TopUp {
+        let now = self.shared.clock.now();
+        match &mut self.held {
+            Some((reservation, _)) => self.shared.engine.top_up(reservation, tokens, now),
+            None => TopUp::Granted,
+        }
+    }
+
     pub(crate) fn facts(&self) -> &Facts {
         &self.facts
     }
 
+    /// Whether a stream is read on for its usage after its caller left: where the operator wants it, and where the
+    /// model server keeps a part of the prompt or of the answer, so that only its report says what that was.
+    pub(crate) fn streams_on(&self) -> bool {
+        self.facts.prompt_elsewhere
+            || self.facts.output_hidden
+            || self.shared.settings.on_client_gone == OnClientGone::Drain
+    }
+
     /// Usage as far as we can tell ourselves: the prompt, and `output` tokens seen.
     pub(crate) fn counted(&self, output: u64) -> Usage {
-        let input = self.facts.estimate.prompt;
+        let input = self.facts.prompt;
         Usage { input, output, cached: 0, source: UsageSource::Estimated }
     }
 
     /// Usage if nobody ever tells: everything that the call could have used. Leaving early is no discount.
     pub(crate) fn in_full(&self) -> Usage {
-        self.counted(self.facts.estimate.output)
+        self.counted(self.facts.output)
     }
 
     fn end(&mut self, ending: Ending) {
-        let Some((reservation, permit)) = self.held.take() else { return };
+        // Read first: whatever goes wrong with it leaves the call to be ended once more.
         let now = self.shared.clock.now();
+        let Some((reservation, permit)) = self.held.take() else { return };
         self.shared.engine.settle(reservation, ending.usage.total(), now);
+        self.learn(&ending);
         self.log(&ending, now);
         permit.record(self.entry(ending, now));
         self.shared.call_ends();
+    }
+
+    /// An answer that came to its end tells what the next one may be like.
+    fn learn(&self, ending: &Ending) {
+        let Facts { operation, answers, usual, .. } = &self.facts;
+        let is_whole = ending.outcome == Outcome::Completed && matches!(ending.status, Some(200..=299));
+        if is_whole && operation.writes() {
+            usual.note(ending.usage.output.div_ceil((*answers).max(1)));
+        }
     }
 
     fn entry(&mut self, ending: Ending, now: Now) -> Entry {
@@ -187,7 +289,9 @@ impl Admitted {
     fn log(&self, ending: &Ending, now: Now) {
         let wanted = match self.shared.settings.calls {
             CallLog::Off => false,
-            CallLog::Errors => !matches!(ending.outcome, Outcome::Completed | Outcome::NotReached),
+            CallLog::Errors => {
+                !matches!(ending.outcome, Outcome::Completed | Outcome::NotReached | Outcome::LimitCut)
+            }
             CallLog::All => true,
         };
         if wanted {

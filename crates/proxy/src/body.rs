@@ -26,6 +26,16 @@ impl Body {
     }
 }
 
+impl Body {
+    /// Reads to the end what nobody will take, for its usage. Dropped before, it settles with what was seen.
+    pub(crate) async fn read_out(self) {
+        match self.0 {
+            Kind::Whole(_) => {}
+            Kind::Stream(stream) => stream.read_out().await,
+        }
+    }
+}
+
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
         Self(Kind::Whole(Full::new(bytes)))

@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
+use storage::TurnedAway;
 use wire::{Dialect, ErrorBody, Malformed, Operation};
 
 use crate::body::Body;
@@ -15,14 +16,24 @@ use crate::upstream::{DialError, SendError};
 #[derive(Debug)]
 pub(crate) enum Error {
     UnknownRoute,
-    WrongMethod { allowed: &'static str },
+    WrongMethod {
+        allowed: &'static str,
+    },
     InvalidKey,
     NotOnboarded,
     Malformed(Malformed),
     Body(BodyFault),
-    NotAllowed { slug: String },
-    NoEndpoint { slug: String },
-    Unsupported { provider: &'static str },
+    /// `hard` admission, and nobody but the model server can count the prompt.
+    Uncountable,
+    NotAllowed {
+        slug: String,
+    },
+    NoEndpoint {
+        slug: String,
+    },
+    Unsupported {
+        provider: &'static str,
+    },
     Refused(Box<Refused>),
     LedgerFull,
     Overloaded,
@@ -111,6 +122,12 @@ impl Error {
                     "This model is served by {provider}, which does not serve this path; use another model or another path."
                 ),
             ),
+            Self::Uncountable => bad(
+                StatusCode::BAD_REQUEST,
+                "uncountable_prompt",
+                "This model is limited to the token, and a part of this prompt is not in the request; \
+                 send the whole conversation with each call, and files as data instead of references.",
+            ),
             Self::Refused(refused) => refused.face(),
             Self::LedgerFull => unable(
                 "store_unavailable",
@@ -150,6 +167,7 @@ impl Error {
             | Self::NotOnboarded
             | Self::Body(_)
             | Self::Malformed(_)
+            | Self::Uncountable
             | Self::NotAllowed { .. }
             | Self::NoEndpoint { .. }
             | Self::Unsupported { .. }
@@ -181,6 +199,17 @@ impl Error {
     /// What the operator reads; nothing of the request's content.
     pub(crate) fn cause(&self) -> Option<String> {
         if let Self::Upstream(failure) = self { Some(failure.cause()) } else { None }
+    }
+
+    /// Whether it was decided about a known caller and its model alone.
+    pub(crate) fn turned_away(&self) -> Option<TurnedAway> {
+        if let Self::NotAllowed { .. } = self {
+            Some(TurnedAway::NotAllowed)
+        } else if let Self::NoEndpoint { .. } = self {
+            Some(TurnedAway::NoEndpoint)
+        } else {
+            None
+        }
     }
 
     fn refused(&self) -> Option<&Refused> {
@@ -257,6 +286,11 @@ impl BodyFault {
 impl UpstreamFailure {
     fn face(&self) -> Face {
         let (status, code, message) = match self {
+            Self::Dial(DialError::Timeout) | Self::Timeout(_) => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "upstream_timeout",
+                "The model server took too long; try again, or ask for a shorter answer.",
+            ),
             Self::Dial(_) | Self::Broken(_) | Self::Garbage(_) => (
                 StatusCode::BAD_GATEWAY,
                 "upstream_unavailable",
@@ -266,11 +300,6 @@ impl UpstreamFailure {
                 StatusCode::BAD_GATEWAY,
                 "upstream_refused_credentials",
                 "The model server did not accept the gateway's credential; ask the operator of this gateway.",
-            ),
-            Self::Timeout(_) => (
-                StatusCode::GATEWAY_TIMEOUT,
-                "upstream_timeout",
-                "The model server took too long; try again, or ask for a shorter answer.",
             ),
         };
         face(status, "api_error", code, message)

@@ -1,20 +1,20 @@
 //! Forwarding an admitted call, and what comes of it.
 //!
-//! A streamed call belongs to its caller: when the caller leaves, the upstream call is dropped at once. A whole
-//! answer is read to its end even so, for its usage, within `drain_timeout`: leaving early is no discount.
+//! A streamed call belongs to its caller: when the caller leaves, the upstream call is dropped at once, unless the
+//! operator wants it read on. A whole answer is read to its end in any case, for its usage, within `drain_timeout`:
+//! leaving early is no discount.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
-use domain::Outcome;
+use domain::{Outcome, Provider};
 use http::{HeaderMap, HeaderName, Response, header};
-use wire::Call;
+use wire::{Call, ChatSpelling, OutputBound};
 
-use crate::admit::{Admitted, Ending};
+use crate::admit::{Admitted, Allowance, Ending};
 use crate::body::Body;
 use crate::error::{Error, UpstreamFailure};
 use crate::reply;
@@ -53,7 +53,12 @@ pub(crate) struct Outbound {
 }
 
 impl Outbound {
-    pub(crate) fn new(call: &Call<'_>, body: &Bytes, from_caller: &HeaderMap, route: &Route) -> Self {
+    pub(crate) fn new(
+        call: &Call<'_>,
+        body: &Bytes,
+        from_caller: &HeaderMap,
+        (route, allowance): (&Route, Allowance),
+    ) -> Self {
         let delivery = match (call.stream(), call.wants_usage()) {
             (false, _) => Delivery::Whole,
             (true, true) => Delivery::Streamed(wire::UsageChunk::Forward),
@@ -62,10 +67,23 @@ impl Outbound {
         let destination = Arc::clone(&route.destination);
         Self {
             headers: passed_headers(from_caller),
-            body: call.upstream_body(body, destination.model.as_deref()),
+            body: call.upstream_body(body, destination.model.as_deref(), bound(route, allowance)),
             destination,
             delivery,
         }
+    }
+}
+
+/// The bound that the model is told in place of the caller's.
+fn bound(route: &Route, allowance: Allowance) -> Option<OutputBound> {
+    let in_chat = if route.destination.endpoint.target.provider == Provider::OpenAi {
+        ChatSpelling::MaxCompletionTokens
+    } else {
+        ChatSpelling::MaxTokens
+    };
+    match allowance {
+        Allowance::Bounded(tokens) => Some(OutputBound { tokens, in_chat }),
+        Allowance::Unbounded | Allowance::Stepwise => None,
     }
 }
 
@@ -88,10 +106,11 @@ pub(crate) async fn forward(
 ) -> Result<Response<Body>, Error> {
     let shared = Arc::clone(admitted.shared());
     let delivery = outbound.delivery;
+    let outlives = delivery == Delivery::Whole || admitted.streams_on();
     let exchange = exchange(Arc::clone(worker), admitted, outbound);
-    match delivery {
-        Delivery::Streamed(_) => exchange.await,
-        Delivery::Whole => UntilSettled { exchange: Some(Box::pin(exchange)), shared }.await,
+    match outlives {
+        false => exchange.await,
+        true => UntilSettled { exchange: Some(Box::pin(exchange)), shared }.await,
     }
 }
 
@@ -110,8 +129,8 @@ async fn exchange(
         }
     };
     let usage_if_left = match delivery {
-        Delivery::Whole => admitted.in_full(),
-        Delivery::Streamed(_) => admitted.counted(0),
+        Delivery::Streamed(_) if !admitted.facts().output_hidden => admitted.counted(0),
+        Delivery::Whole | Delivery::Streamed(_) => admitted.in_full(),
     };
     admitted.if_dropped(Ending { usage: usage_if_left, outcome: Outcome::ClientGone, status: None });
     let timeouts = admitted.shared().settings.upstream.timeouts;
@@ -158,13 +177,10 @@ impl Future for UntilSettled {
 impl Drop for UntilSettled {
     fn drop(&mut self) {
         let Some(exchange) = self.exchange.take() else { return };
-        // Without a free place the exchange is dropped here, which settles it at its hold.
-        let Ok(place) = Arc::clone(&self.shared.drains).try_acquire_owned() else { return };
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let limit: Duration = self.shared.settings.drain_timeout;
-        runtime.spawn(async move {
-            let _ = tokio::time::timeout(limit, exchange).await;
-            drop(place);
+        self.shared.drains.read_on(async move {
+            if let Ok(answer) = exchange.await {
+                answer.into_body().read_out().await;
+            }
         });
     }
 }

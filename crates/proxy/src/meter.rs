@@ -3,7 +3,11 @@
 //! It is settled before its last piece goes out, so that a caller who has seen the end finds it counted. Dropped
 //! before, it settles with what was seen: reported usage if there was any, else the prompt and the deltas passed on.
 //! Where the model server keeps a part of the prompt, only its report says what that was: such a stream is read on for
-//! it within `drain_timeout`, or a caller who leaves just before the end would have it for nothing.
+//! it within `drain_timeout`, or a caller who leaves just before the end would have it for nothing; and so is one whose
+//! model writes what is not shown, and every stream if the operator wants that.
+//!
+//! A stream that is admitted step by step holds what it passes on. When a limit has no room for the next step it ends as
+//! if the model had reached its bound.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,13 +15,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use domain::{Outcome, Usage};
+use limits::TopUp;
 use tokio::time::{Instant, Sleep};
-use wire::{AnswerStream, Operation, UsageChunk};
+use wire::{AnswerStream, Cut, Operation, UsageChunk};
 
-use crate::admit::{Admitted, Ending};
+use crate::admit::{Admitted, Allowance, Ending};
 use crate::error::{Error, UpstreamFailure};
+use crate::steps::{LOOK_LEN, Steps};
 use crate::upstream::UpstreamBody;
 
 /// How long an upstream may take to close a stream that has ended. One that closes in order can serve another call.
@@ -36,15 +42,27 @@ pub(crate) struct MeteredStream {
     /// Until everything must have come.
     deadline: Instant,
     request_id: String,
-    /// What is done when the caller leaves.
-    if_left: IfLeft,
+    /// How its output is held, if it is held step by step.
+    steps: Option<Steps>,
+    caller: Caller,
 }
 
-/// What becomes of a stream whose caller has left.
+/// Who takes the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum IfLeft {
-    Settle,
-    ReadOn,
+enum Caller {
+    /// Somebody. If they leave, that is that.
+    Here,
+    /// Somebody. If they leave, the rest is read all the same.
+    MayNotEscape,
+    /// Nobody any more.
+    Gone,
+}
+
+/// Whether a stream goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    On,
+    Over,
 }
 
 impl MeteredStream {
@@ -57,11 +75,20 @@ impl MeteredStream {
         let timeouts = admitted.shared().settings.upstream.timeouts;
         let now = Instant::now();
         let operation = admitted.facts().operation;
-        let if_left = if admitted.facts().prompt_elsewhere { IfLeft::ReadOn } else { IfLeft::Settle };
+        let caller = if admitted.streams_on() { Caller::MayNotEscape } else { Caller::Here };
+        let events = AnswerStream::new(operation, admitted.facts().slug.as_str(), chunk);
+        let (events, steps) = match admitted.allowance() {
+            Allowance::Stepwise => {
+                let facts = admitted.facts();
+                (events.cuttable(), Some(Steps::new(facts.output, facts.declared)))
+            }
+            Allowance::Unbounded | Allowance::Bounded(_) => (events, None),
+        };
         Self {
-            if_left,
+            caller,
             operation,
-            events: AnswerStream::new(operation, admitted.facts().slug.as_str(), chunk),
+            events,
+            steps,
             request_id: admitted.facts().request_id.to_string(),
             upstream: Some(upstream),
             idle: Box::pin(tokio::time::sleep_until(now + timeouts.idle)),
@@ -118,6 +145,10 @@ impl MeteredStream {
             self.upstream = None;
             return None;
         }
+        if self.steps.is_none() { self.pass_events(data) } else { self.pass_steps(data) }
+    }
+
+    fn pass_events(&mut self, data: &Bytes) -> Option<Bytes> {
         match self.events.feed(data) {
             Ok(out) => {
                 if self.events.done() {
@@ -130,6 +161,46 @@ impl MeteredStream {
                 self.broken(Outcome::UpstreamError, UpstreamFailure::Garbage("an event without an end"))
             }
         }
+    }
+
+    /// The same in short looks, so that the next step is asked for before what it is for is passed on.
+    fn pass_steps(&mut self, data: &Bytes) -> Option<Bytes> {
+        let mut out = BytesMut::with_capacity(data.len());
+        for start in (0..data.len()).step_by(LOOK_LEN) {
+            let look = data.slice(start..data.len().min(start.saturating_add(LOOK_LEN)));
+            out.extend_from_slice(&self.pass_events(&look).unwrap_or_default());
+            if self.upstream.is_none() {
+                break;
+            }
+            if self.step() == Step::Over {
+                out.extend_from_slice(&self.cut());
+                break;
+            }
+        }
+        Some(out.freeze())
+    }
+
+    /// Asks for the next step where it is due.
+    fn step(&mut self) -> Step {
+        let (Some(steps), Some(admitted)) = (&mut self.steps, &mut self.admitted) else { return Step::On };
+        let Some(tokens) = steps.due(self.events.written_at_most()) else { return Step::On };
+        match admitted.top_up(tokens) {
+            TopUp::Granted => {
+                steps.granted(tokens);
+                Step::On
+            }
+            TopUp::Refused { .. } => Step::Over,
+        }
+    }
+
+    /// Ends the stream as if the model had reached its bound, and the call upstream with it.
+    fn cut(&mut self) -> Bytes {
+        self.upstream = None;
+        let Some(admitted) = &self.admitted else { return Bytes::new() };
+        let (usage, unix_s) = (self.used(admitted), admitted.facts().admitted_at.wall_ms / 1_000);
+        let end = self.events.cut(&Cut { usage, request_id: &self.request_id, unix_s });
+        self.settle(Outcome::LimitCut);
+        end
     }
 
     fn complete(&mut self) -> Option<Bytes> {
@@ -161,6 +232,10 @@ impl MeteredStream {
 
     fn used(&self, admitted: &Admitted) -> Usage {
         self.events.usage().unwrap_or_else(|| {
+            if self.caller == Caller::Gone && admitted.facts().output_hidden {
+                // What was not shown may be most of it: leaving early is no discount.
+                return admitted.in_full();
+            }
             let counted = admitted.counted(self.events.output_guess());
             // Some servers tell the prompt at once and the rest at the end, which did not come.
             let told = self.events.reported_input();
@@ -170,19 +245,10 @@ impl MeteredStream {
 }
 
 impl MeteredStream {
-    /// Goes on in a task of its own, if there is a place for it.
-    fn read_on(&mut self) {
-        let Some(admitted) = &self.admitted else { return };
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let shared = admitted.shared();
-        let Ok(place) = Arc::clone(&shared.drains).try_acquire_owned() else { return };
-        let limit = shared.settings.drain_timeout;
-        let mut rest = self.taken();
-        runtime.spawn(async move {
-            let end = async { while std::future::poll_fn(|cx| rest.poll_next(cx)).await.is_some() {} };
-            let _ = tokio::time::timeout(limit, end).await;
-            drop((rest, place));
-        });
+    /// Reads to the end what nobody will take. Dropped before, it settles with what was seen.
+    pub(crate) async fn read_out(mut self: Box<Self>) {
+        self.caller = Caller::Gone;
+        while std::future::poll_fn(|cx| self.poll_next(cx)).await.is_some() {}
     }
 
     /// Everything of it; what stays behind has ended.
@@ -197,17 +263,20 @@ impl MeteredStream {
             idle: std::mem::replace(&mut self.idle, Box::pin(tokio::time::sleep(Duration::ZERO))),
             deadline: self.deadline,
             request_id: std::mem::take(&mut self.request_id),
-            if_left: IfLeft::Settle,
+            steps: self.steps.take(),
+            caller: Caller::Gone,
         }
     }
 }
 
 impl Drop for MeteredStream {
     fn drop(&mut self) {
-        if self.if_left == IfLeft::ReadOn {
-            self.read_on();
+        if let (Caller::MayNotEscape, Some(admitted)) = (self.caller, &self.admitted) {
+            let shared = Arc::clone(admitted.shared());
+            shared.drains.read_on(Box::new(self.taken()).read_out());
         }
         let Some(mut admitted) = self.admitted.take() else { return };
+        self.caller = Caller::Gone;
         let usage = self.used(&admitted);
         let status = Some(self.status);
         admitted.if_dropped(Ending { usage, outcome: Outcome::ClientGone, status });

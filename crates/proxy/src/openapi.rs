@@ -213,10 +213,10 @@ fn schemas() -> Value {
         },
         "LimitNote": {
             "type": "object",
-            "description": "The limit that refused the call.",
-            "required": ["type", "unit", "window", "threshold", "scope"],
+            "description": "The limit that refused the call. Calls in flight (`CONCURRENCY`) have no unit and no window.",
+            "required": ["type", "threshold", "scope"],
             "properties": {
-                "type": { "type": "string", "enum": ["TOKEN", "REQUEST"] },
+                "type": { "type": "string", "enum": ["TOKEN", "REQUEST", "CONCURRENCY"] },
                 "unit": { "type": "string", "enum": ["SECOND", "MINUTE", "DAY"] },
                 "window": text,
                 "threshold": whole,

@@ -6,9 +6,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use domain::{Group, GroupId, LimitType, Now, Slug, Snapshot, Version};
-use limits::{Engine, Path};
-use storage::Store;
+use domain::{Group, GroupId, Now, Slug, Snapshot, Version};
+use limits::{Path, PathSpec, Usual};
+
+use crate::worker::Shared;
 
 /// Groups whose paths one worker remembers; past this it forgets all and begins anew.
 const GROUPS_MAX: usize = 100_000;
@@ -22,6 +23,8 @@ pub(crate) struct Lane {
     pub(crate) path: Arc<Path>,
     /// Whether any of its limits is on tokens: only then is it worth counting a prompt well.
     pub(crate) limits_tokens: bool,
+    /// How long the answers usually are.
+    pub(crate) usual: Usual,
     /// The calling group first, the root last.
     pub(crate) groups: Arc<[GroupId]>,
 }
@@ -52,15 +55,16 @@ impl Paths {
 
 /// Compiles the path of a group and slug from the configuration and binds it to its counters.
 pub(crate) fn compile(
-    engine: &Engine,
-    store: &Store,
+    shared: &Shared,
     snapshot: &Snapshot,
     (group, slug): (&Arc<Group>, &Slug),
     now: Now,
 ) -> Lane {
-    let spec = store.path_spec(snapshot, (group, slug), now.day());
+    let shown = shared.settings.shown;
+    let spec = PathSpec { shown, ..shared.store.path_spec(snapshot, (group, slug), now.day()) };
     let epoch = spec.epoch;
-    let limits_tokens = spec.limits.iter().any(|limit| limit.counter.kind == LimitType::Token);
+    let limits_tokens = spec.limits.iter().any(|limit| limit.counter.measure.counts_tokens());
     let groups = snapshot.lineage(group).map(|group| group.id).collect();
-    Lane { slug: slug.clone(), epoch, path: engine.bind(spec, now), limits_tokens, groups }
+    let usual = shared.engine.outputs().of(group.id, slug);
+    Lane { slug: slug.clone(), epoch, path: shared.engine.bind(spec, now), limits_tokens, usual, groups }
 }

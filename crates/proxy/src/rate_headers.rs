@@ -1,13 +1,13 @@
-//! The caller's own limits, as headers: OpenAI's `x-ratelimit-*` or Anthropic's `anthropic-ratelimit-*`, as the route
-//! speaks, and the IETF's `RateLimit` fields.
+//! The limits that the caller is shown, as headers: OpenAI's `x-ratelimit-*` or Anthropic's `anthropic-ratelimit-*`, as
+//! the route speaks, and the IETF's `RateLimit` fields.
 //!
 //! Follows draft-ietf-httpapi-ratelimit-headers-10. A value that is not known is left out, never a sentinel.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
-use domain::{LimitType, Now, Unit};
+use domain::{GroupId, LimitType, Now, Unit};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use limits::{Path, Standings};
+use limits::{CounterScope, Measure, Path, Standings};
 use wire::Dialect;
 
 const NANOS_PER_MS: u64 = 1_000_000;
@@ -39,17 +39,19 @@ const ANTHROPIC_TOKENS: Names = [
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
-/// One of the caller's own limits at the moment of the decision.
+/// One of the limits that the caller is shown, at the moment of the decision.
 #[derive(Debug, Clone, Copy)]
 struct Row {
     kind: LimitType,
     unit: Unit,
+    /// Whose counter it is, where it is not the caller's own: policies are told apart by their names.
+    ancestor: Option<GroupId>,
     threshold: u64,
     remaining: u64,
     reset_s: u64,
 }
 
-/// The caller's own limits at the moment of the decision.
+/// The limits that the caller is shown, at the moment of the decision.
 #[derive(Debug, Clone)]
 pub(crate) struct RateHeaders {
     rows: Vec<Row>,
@@ -57,22 +59,37 @@ pub(crate) struct RateHeaders {
     at_ms: u64,
 }
 
+/// The name of a policy: `tokens-minute`, or `tokens-minute-` and the ancestor whose counter it is.
+struct PolicyName<'a>(&'a Row);
+
+impl fmt::Display for PolicyName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", kind_word(self.0.kind), unit_word(self.0.unit))?;
+        self.0.ancestor.map_or(Ok(()), |ancestor| write!(f, "-{ancestor}"))
+    }
+}
+
 impl RateHeaders {
     pub(crate) fn new(path: &Path, standings: &Standings, now: Now) -> Self {
         let row = |standing: limits::Standing| {
             let limit = &path.limits()[standing.limit];
-            Row {
-                kind: limit.counter.kind,
-                unit: limit.counter.unit,
-                threshold: limit.threshold,
-                remaining: standing.remaining,
-                reset_s: seconds(standing.reset_nanos),
+            match limit.counter.measure {
+                Measure::Use(kind, unit) => Some(Row {
+                    kind,
+                    unit,
+                    ancestor: (limit.scope == CounterScope::Ancestor).then_some(limit.counter.owner),
+                    threshold: limit.threshold,
+                    remaining: standing.remaining,
+                    reset_s: seconds(standing.reset_nanos),
+                }),
+                // Standings have none of these: no header has a place for them.
+                Measure::Concurrency => None,
             }
         };
-        Self { rows: standings.iter().map(row).collect(), at_ms: now.wall_ms }
+        Self { rows: standings.iter().filter_map(row).collect(), at_ms: now.wall_ms }
     }
 
-    /// Writes all headers; none where no limit is the caller's own.
+    /// Writes all headers; none where no limit is shown.
     pub(crate) fn put(&self, dialect: Dialect, headers: &mut HeaderMap) {
         if self.rows.is_empty() {
             return;
@@ -86,12 +103,12 @@ impl RateHeaders {
         let (mut policy, mut standing) = (String::new(), String::new());
         for row in &self.rows {
             let separator = if policy.is_empty() { "" } else { ", " };
-            let (kind, unit) = (kind_word(row.kind), unit_word(row.unit));
+            let name = PolicyName(row);
             let quota = row.threshold.min(FIELD_INTEGER_MAX);
             let left = row.remaining.min(FIELD_INTEGER_MAX);
             // Writing to a String cannot fail.
-            let _ = write!(policy, "{separator}\"{kind}-{unit}\";q={quota};w={}", row.unit.seconds());
-            let _ = write!(standing, "{separator}\"{kind}-{unit}\";r={left};t={}", row.reset_s);
+            let _ = write!(policy, "{separator}\"{name}\";q={quota};w={}", row.unit.seconds());
+            let _ = write!(standing, "{separator}\"{name}\";r={left};t={}", row.reset_s);
         }
         put(headers, POLICY, policy);
         put(headers, RATE_LIMIT, standing);
@@ -99,8 +116,8 @@ impl RateHeaders {
 
     /// The most constrained limit of a type: the one with least left, the slowest to come back among equals.
     fn put_flat(&self, dialect: Dialect, headers: &mut HeaderMap, (kind, names): (LimitType, Names)) {
-        let own = self.rows.iter().filter(|row| row.kind == kind);
-        let tightest = own.min_by_key(|row| (row.remaining, std::cmp::Reverse(row.reset_s)));
+        let rows = self.rows.iter().filter(|row| row.kind == kind);
+        let tightest = rows.min_by_key(|row| (row.remaining, std::cmp::Reverse(row.reset_s)));
         let Some(row) = tightest else { return };
         let [limit, remaining, reset] = names;
         headers.insert(limit, HeaderValue::from(row.threshold));

@@ -2,7 +2,7 @@
 
 use domain::{LimitType, Slug, Unit};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use limits::{CounterScope, Path, PathLimit, Refusal, Verdict};
+use limits::{CounterScope, Measure, Path, PathLimit, Refusal, Verdict};
 use wire::LimitNote;
 
 use crate::error::Face;
@@ -24,32 +24,33 @@ pub(crate) struct Refused {
 impl Refused {
     pub(crate) fn new(path: &Path, refusal: &Refusal, slug: &Slug) -> Self {
         let limit = path.limits()[refusal.limit].clone();
-        // Standings tell of the caller's own counters only: an ancestor's would show the traffic of siblings.
-        let own = refusal.standings.iter().find(|standing| standing.limit == refusal.limit);
-        let used = own.map(|own| limit.threshold.saturating_sub(own.remaining));
+        // An ancestor's counter is not shown unless the operator lets customers see the traffic of siblings.
+        let state = refusal.states.get(refusal.limit).filter(|_| path.shows(refusal.limit));
+        let used = state.map(|state| limit.threshold.saturating_sub(state.remaining));
         Self { limit, verdict: refusal.verdict, slug: slug.clone(), used }
     }
 
     pub(crate) fn face(&self) -> Face {
-        let code = self.verdict.code(self.limit.counter.unit);
+        let code = self.verdict.code(self.limit.counter.measure);
         let message = self.sentence();
         Face { status: StatusCode::TOO_MANY_REQUESTS, kind: "rate_limit_error", code, param: None, message }
     }
 
     /// Bifrost's word for the kind of limit.
     pub(crate) fn word(&self) -> &'static str {
-        match self.limit.counter.kind {
-            LimitType::Token => "token_limited",
-            LimitType::Request => "request_limited",
+        match self.limit.counter.measure {
+            Measure::Use(LimitType::Token, _) => "token_limited",
+            Measure::Use(LimitType::Request, _) => "request_limited",
+            Measure::Concurrency => "rate_limited",
         }
     }
 
     pub(crate) fn note(&self) -> LimitNote<'static> {
-        let unit = self.limit.counter.unit;
+        let measure = self.limit.counter.measure;
         LimitNote {
-            kind: self.limit.counter.kind.name(),
-            unit: unit.name(),
-            window: unit.window(),
+            kind: measure.name(),
+            unit: measure.unit().map(Unit::name),
+            window: measure.unit().map(Unit::window),
             threshold: self.limit.threshold,
             scope: self.limit.scope.name(),
             source_group: Some(self.limit.source.to_string()),
@@ -84,10 +85,14 @@ impl Refused {
     }
 
     fn sentence(&self) -> String {
-        let (what, per) = match self.limit.counter.kind {
-            LimitType::Token => ("tokens", per(self.limit.counter.unit)),
-            LimitType::Request => ("requests", per(self.limit.counter.unit)),
-        };
+        match self.limit.counter.measure {
+            Measure::Use(LimitType::Token, unit) => self.sentence_of_use("tokens", per(unit)),
+            Measure::Use(LimitType::Request, unit) => self.sentence_of_use("requests", per(unit)),
+            Measure::Concurrency => self.sentence_of_calls(),
+        }
+    }
+
+    fn sentence_of_use(&self, what: &str, per: &str) -> String {
         let whose = match self.limit.scope {
             CounterScope::Group => "your group's limit",
             CounterScope::Ancestor => "a limit that your group shares with others",
@@ -106,6 +111,30 @@ impl Refused {
             }
         }
     }
+
+    /// No call is larger than another here: only a threshold of 0 never lets one pass.
+    fn sentence_of_calls(&self) -> String {
+        let who = match self.limit.scope {
+            CounterScope::Group => "Your group",
+            CounterScope::Ancestor => "A group that yours belongs to",
+        };
+        let (threshold, slug) = (self.limit.threshold, &self.slug);
+        match self.verdict {
+            Verdict::NeverFits => {
+                format!(
+                    "{who} may have no call in flight for `{slug}`; have its limit on calls in flight raised."
+                )
+            }
+            Verdict::Wait { .. } => {
+                let calls = if threshold == 1 { "call" } else { "calls" };
+                let wait = self.retry_after_s().unwrap_or(1);
+                format!(
+                    "{who} already has {threshold} {calls} in flight for `{slug}`, which is its limit; \
+                     try again in {wait} s."
+                )
+            }
+        }
+    }
 }
 
 fn per(unit: Unit) -> &'static str {
@@ -113,5 +142,49 @@ fn per(unit: Unit) -> &'static str {
         Unit::Second => "per second",
         Unit::Minute => "per minute",
         Unit::Day => "per day (UTC)",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{GroupId, Version};
+    use limits::CounterKey;
+
+    use super::*;
+
+    const HOLD: Verdict = Verdict::Wait { nanos: NANOS_PER_S, hold_may_end: true };
+
+    fn by_calls(threshold: u64, scope: CounterScope, verdict: Verdict) -> Refused {
+        let slug: Slug = "acme/chat".parse().unwrap();
+        let counter = CounterKey { owner: GroupId(1), slug: slug.clone(), measure: Measure::Concurrency };
+        let limit =
+            PathLimit { counter, threshold, source: GroupId(1), scope, since: Version(0), opening: 0 };
+        Refused { limit, verdict, slug, used: None }
+    }
+
+    #[test]
+    fn a_refusal_by_calls_in_flight_says_how_many_there_are_and_whose() {
+        assert_eq!(
+            by_calls(4, CounterScope::Group, HOLD).sentence(),
+            "Your group already has 4 calls in flight for `acme/chat`, which is its limit; try again in 1 s."
+        );
+        assert_eq!(
+            by_calls(1, CounterScope::Ancestor, HOLD).sentence(),
+            "A group that yours belongs to already has 1 call in flight for `acme/chat`, which is its limit; \
+             try again in 1 s."
+        );
+        assert_eq!(
+            by_calls(0, CounterScope::Group, Verdict::NeverFits).sentence(),
+            "Your group may have no call in flight for `acme/chat`; have its limit on calls in flight raised."
+        );
+    }
+
+    #[test]
+    fn a_refusal_by_calls_in_flight_is_noted_without_unit_and_window() {
+        let refused = by_calls(4, CounterScope::Group, HOLD);
+        let note = refused.note();
+        assert_eq!((note.kind, note.unit, note.window), ("CONCURRENCY", None, None));
+        assert_eq!(refused.face().code, "concurrency_limit_exceeded");
+        assert_eq!(refused.word(), "rate_limited");
     }
 }

@@ -34,6 +34,7 @@ pub(crate) async fn reply(
         admitted.settle(Ending { usage, outcome, status: Some(status.as_u16()) });
         return Err(failure.into());
     }
+    admitted.answered(status);
     if !status.is_success() {
         // Nothing was generated, even if the caller leaves before the error has come through.
         admitted.if_dropped(Ending::unused(Outcome::ClientGone, Some(status.as_u16())));

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use domain::{Now, RequestId, Slug, Snapshot};
+use domain::{Admission, Now, RequestId, Slug, Snapshot};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use hyper::body::{Body as _, Incoming};
-use limits::Estimate;
+use limits::{Outset, Rule, Shows};
 use tokens::Tokenizer;
 use wire::{Call, Dialect, Operation};
 
@@ -20,6 +20,7 @@ use crate::models;
 use crate::paths::{Lane, compile};
 use crate::prompt::PromptCount;
 use crate::rate_headers::RateHeaders;
+use crate::record;
 use crate::refusal::Refused;
 use crate::route::{Route, choose_route};
 use crate::settings::CallLog;
@@ -38,13 +39,14 @@ enum Path<'a> {
 
 /// What is known of a call as it goes: for its log line if it is not served, and for the headers of any answer.
 struct Trace {
+    /// Made when the call arrives; once it is admitted, its time is that of admission.
     id: RequestId,
     began: Now,
     key: Option<Arc<str>>,
     slug: Option<Slug>,
     /// Whether the request has a body that was not read: what is left of it must not be taken for a request.
     unread: bool,
-    /// The caller's own limits, once they were asked: on whatever answer the call gets from then on.
+    /// The limits that the caller is shown, once they were asked: on whatever answer the call gets from then on.
     rates: Option<RateHeaders>,
 }
 
@@ -66,17 +68,15 @@ impl Worker {
     pub async fn serve(self: &Arc<Self>, request: Request<Incoming>) -> Response<Body> {
         let began = self.shared.clock.now();
         let id = RequestId::new(began.wall_ms, storage::random_bytes());
-        let shown = id.to_string();
         let dialect = dialect(request.uri().path());
         let unread = !request.body().is_end_stream();
         let mut trace = Trace { id, began, key: None, slug: None, unread, rates: None };
-        let mut response = match self.answer(&mut trace, request).await {
-            Ok(response) => response,
-            Err(error) => {
-                self.log(&trace, &error);
-                error.render(dialect, &shown)
-            }
-        };
+        let answer = self.answer(&mut trace, request).await;
+        let shown = trace.id.to_string();
+        let mut response = answer.unwrap_or_else(|error| {
+            self.log(&trace, &error);
+            error.render(dialect, &shown)
+        });
         if trace.unread {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -133,7 +133,7 @@ impl Worker {
     ) -> Result<Response<Body>, Error> {
         let call = wire::read_call(operation, body).map_err(Error::Malformed)?;
         let (admitted, route) = self.admitted(trace, view, headers, &call).await?;
-        let outbound = Outbound::new(&call, body, headers, &route);
+        let outbound = Outbound::new(&call, body, headers, (&route, admitted.allowance()));
         drop(call);
         forward(self, admitted, outbound).await
     }
@@ -153,7 +153,9 @@ impl Worker {
                 view = self.view(headers)?;
             }
             let View { snapshot, caller } = &view;
-            let route = choose_route(self, snapshot, caller, (call.operation(), call.model()))?;
+            let route = choose_route(self, snapshot, caller, (call.operation(), call.model())).inspect_err(
+                |error| record::turned_away(&self.shared, trace.id, caller, call.model(), error),
+            )?;
             trace.slug = Some(route.slug.clone());
             let lane = self.lane(&view, &route, memory);
             let tokenizer = if lane.limits_tokens { route.destination.tokenizer } else { Tokenizer::Bytes };
@@ -161,13 +163,13 @@ impl Worker {
                 prompt.count_aside(tokenizer, call, &self.shared.counts).await;
                 continue;
             };
-            let estimate = estimate(call, prompt, &route);
-            let mut facts = Facts::new(trace.id, caller, &route, &lane, estimate);
-            facts.metadata = call.metadata().map(Into::into);
-            facts.prompt_elsewhere = call.prompt_is_elsewhere();
-            match admit(&self.shared, &lane, facts).await? {
+            let rule = self.rule(call, &route, &lane)?;
+            let facts = Facts::new(trace.id, caller, (&route, &lane), call);
+            let outset = outset(call, prompt, &route, &lane);
+            match admit(&self.shared, &lane, facts, (outset, rule), &self.seen).await? {
                 Outlook::Admitted(admitted, standings) => {
                     let at = admitted.facts().admitted_at;
+                    trace.id = admitted.facts().request_id;
                     trace.rates = Some(RateHeaders::new(&lane.path, &standings, at));
                     return Ok((admitted, route));
                 }
@@ -193,10 +195,24 @@ impl Worker {
         };
         remembered.unwrap_or_else(|| {
             let shared = &self.shared;
-            let lane = compile(&shared.engine, &shared.store, snapshot, (group, slug), shared.clock.now());
+            let lane = compile(shared, snapshot, (group, slug), shared.clock.now());
             self.paths.put(group.id, lane.clone());
             lane
         })
+    }
+
+    /// How the call is admitted. Where no limit is on tokens, there is nothing to hold them to.
+    fn rule(&self, call: &Call<'_>, route: &Route, lane: &Lane) -> Result<Rule, Error> {
+        if !lane.limits_tokens {
+            return Ok(Rule::Estimate);
+        }
+        if route.admission == Admission::Hard && call.prompt_is_elsewhere() {
+            return Err(Error::Uncountable);
+        }
+        let is_seen = call.stream() && !route.destination.hides_output();
+        let shows = if is_seen { Shows::AsWritten } else { Shows::AtTheEnd };
+        let least = self.shared.settings.hard_min_output.max(call.output_min().unwrap_or(0));
+        Ok(Rule::new(route.admission, shows, least))
     }
 
     fn log(&self, trace: &Trace, error: &Error) {
@@ -215,10 +231,15 @@ impl Worker {
     }
 }
 
-/// What a call may use at most, as far as its body tells.
-fn estimate(call: &Call<'_>, prompt: u64, route: &Route) -> Estimate {
-    let output_max = route.destination.endpoint.target.max_output_tokens;
-    Estimate::new(route.admission, prompt, call.declared_output(), output_max)
+/// What is known of a call before it is made.
+fn outset(call: &Call<'_>, prompt: u64, route: &Route, lane: &Lane) -> Outset {
+    Outset {
+        prompt,
+        declared: call.declared_output(),
+        answers: call.answers(),
+        usual: lane.usual.p95(),
+        output_max: route.destination.endpoint.target.max_output_tokens,
+    }
 }
 
 /// Every path there is. What can cost something is an operation, and there is one way for all of them.

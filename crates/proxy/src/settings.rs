@@ -6,19 +6,26 @@ use std::time::Duration;
 
 use domain::destination::Network;
 use domain::{Admission, SecretValue};
+use limits::Shown;
 
 /// Everything the data plane may be told.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// How calls are admitted where neither endpoint nor group says otherwise.
     pub admission: Admission,
+    /// In the mode `hard`: the smallest output that is worth a call, in tokens.
+    pub hard_min_output: u64,
     /// Longest request body, in bytes.
     pub body_max: usize,
     /// Request bodies held in memory at once, over all callers, in bytes; and as much again for long answers.
     pub buffered_max: usize,
     /// Whether a federated key may come as `Authorization: Bearer`, as the official SDKs send it.
     pub bearer: Bearer,
-    /// How long a whole answer is read on after its caller left.
+    /// Whose live numbers refusals and rate-limit headers tell.
+    pub shown: Shown,
+    /// What becomes of a stream whose caller leaves.
+    pub on_client_gone: OnClientGone,
+    /// How long an answer is read on after its caller left.
     pub drain_timeout: Duration,
     /// Which calls are logged.
     pub calls: CallLog,
@@ -33,6 +40,15 @@ pub enum Bearer {
     Accepted,
     /// 401: only `Api-Key` and the API-key headers.
     Refused,
+}
+
+/// What becomes of a stream whose caller leaves. Whole answers are read on in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnClientGone {
+    /// It ends at once, at the model server too, and what was seen of it is charged.
+    Cancel,
+    /// It is read on for its usage.
+    Drain,
 }
 
 /// Which calls get a log line.

@@ -40,6 +40,11 @@ pub(crate) struct Destination {
 }
 
 impl Destination {
+    /// Whether its model writes what its streams do not show.
+    pub(crate) fn hides_output(&self) -> bool {
+        self.endpoint.target.hidden_output == Some(true)
+    }
+
     /// The path of an operation.
     ///
     /// # Errors

@@ -1,21 +1,19 @@
 //! What one data-plane thread works with, and what all of them share.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use domain::Clock;
-use limits::Engine;
+use limits::{Engine, Seen};
 use storage::Store;
 use tokio::sync::Semaphore;
 
+use crate::drain::Drains;
 use crate::gather::AnswerRoom;
 use crate::paths::Paths;
 use crate::settings::Settings;
 use crate::target::Targets;
 use crate::upstream::Upstream;
-
-/// Whole answers that are read on at once after their callers left; a further one is settled at its hold.
-const DRAINS_MAX: usize = 1_024;
 
 /// Long prompts that are counted at once, each on a thread of its own; a further one is counted by its bytes. Each
 /// holds at most [`tokens::COUNTED_MAX`] of text.
@@ -30,7 +28,7 @@ pub struct Shared {
     pub(crate) settings: Settings,
     pub(crate) buffered: AtomicUsize,
     pub(crate) answer_room: AnswerRoom,
-    pub(crate) drains: Arc<Semaphore>,
+    pub(crate) drains: Drains,
     /// Places for long prompts to be counted beside the threads that serve calls.
     pub(crate) counts: Arc<Semaphore>,
     in_flight: AtomicUsize,
@@ -47,9 +45,9 @@ impl Shared {
             engine,
             clock,
             answer_room: AnswerRoom::new(settings.buffered_max),
+            drains: Drains::new(settings.drain_timeout),
             settings,
             buffered: AtomicUsize::new(0),
-            drains: Arc::new(Semaphore::new(DRAINS_MAX)),
             counts: Arc::new(Semaphore::new(COUNTS_MAX)),
             in_flight: AtomicUsize::new(0),
             leaving: AtomicBool::new(false),
@@ -101,13 +99,16 @@ pub struct Worker {
     pub(crate) upstream: Upstream,
     pub(crate) paths: Paths,
     pub(crate) targets: Targets,
+    /// What the last admission saw: kept for its room.
+    pub(crate) seen: Mutex<Seen>,
 }
 
 impl Worker {
     /// A worker; `upstream` is its own.
     #[must_use]
     pub fn new(shared: Arc<Shared>, upstream: Upstream) -> Arc<Self> {
-        Arc::new(Self { shared, upstream, paths: Paths::default(), targets: Targets::default() })
+        let (paths, targets) = (Paths::default(), Targets::default());
+        Arc::new(Self { shared, upstream, paths, targets, seen: Mutex::default() })
     }
 
     /// Closes upstream connections that nobody used for a while. Called every minute.

@@ -4,35 +4,50 @@
 
 use std::sync::Arc;
 
-use domain::{BindingLimit, Day, Enforcement, Group, LimitType, Slug, Snapshot, Unit, binding_limits};
-use limits::{CounterKey, CounterScope, PathLimit, PathSpec};
+use domain::{
+    BindingLimit, Ceiling, Day, Enforcement, Group, LimitType, Slug, Snapshot, Unit, Version, binding_limits,
+    ceilings,
+};
+use limits::{CounterKey, CounterScope, Measure, PathLimit, PathSpec, Shown};
 
 use crate::store::Store;
 use crate::today::{Use, UseScope};
 
 impl Store {
-    /// Every limit that a call by `group` for `slug` must fit, the group's own first. A DAY limit whose counter has to
-    /// be opened on `day` begins with what the ledger says.
+    /// Every limit that a call by `group` for `slug` must fit, the group's own first, and then every ceiling on calls in
+    /// flight. A DAY limit whose counter has to be opened on `day` begins with what the ledger says. The caller is shown
+    /// its own numbers, unless who binds this says otherwise.
     #[must_use]
     pub fn path_spec(&self, snapshot: &Snapshot, (group, slug): (&Arc<Group>, &Slug), day: Day) -> PathSpec {
-        let path_limit = |binding: BindingLimit| PathLimit {
+        let scope = |owner| if owner == group.id { CounterScope::Group } else { CounterScope::Ancestor };
+        let limit = |binding: BindingLimit| PathLimit {
             counter: CounterKey {
                 owner: binding.owner,
                 slug: slug.clone(),
-                kind: binding.limit.kind,
-                unit: binding.limit.unit,
+                measure: Measure::Use(binding.limit.kind, binding.limit.unit),
             },
             threshold: binding.limit.threshold,
             source: binding.source,
-            scope: if binding.owner == group.id { CounterScope::Group } else { CounterScope::Ancestor },
+            scope: scope(binding.owner),
             since: binding.limit.since,
             opening: self.opening(group.enforcement, &binding, slug, day),
         };
-        let binding = binding_limits(snapshot, group, slug.as_str());
+        let ceiling = |ceiling: Ceiling| PathLimit {
+            counter: CounterKey { owner: ceiling.owner, slug: slug.clone(), measure: Measure::Concurrency },
+            threshold: ceiling.calls,
+            source: ceiling.source,
+            scope: scope(ceiling.owner),
+            // Whatever it counts is in flight, so it has no history that a gap could break.
+            since: Version::default(),
+            opening: 0,
+        };
+        let binding = binding_limits(snapshot, group, slug.as_str()).into_iter().map(limit);
+        let ceilings = ceilings(snapshot, group, slug.as_str()).into_iter().map(ceiling);
         PathSpec {
             root: group.root,
             epoch: snapshot.tree_epoch(group.root),
-            limits: binding.into_iter().map(path_limit).collect(),
+            shown: Shown::Own,
+            limits: binding.chain(ceilings).collect(),
         }
     }
 

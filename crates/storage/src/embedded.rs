@@ -8,6 +8,7 @@
 
 mod books;
 mod config_rows;
+mod entry_rows;
 mod fields;
 mod ledger_rows;
 mod load;
@@ -22,10 +23,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use domain::{Now, Version};
+use domain::{Now, Snapshot, Version};
 use rusqlite::{Connection, OpenFlags};
 
 pub(crate) use self::books::Books;
+pub use self::entry_rows::LedgerLine;
+pub(crate) use self::entry_rows::{read as read_entry, read_last as read_last_entries};
 pub(crate) use self::ledger_rows::ever_used;
 use crate::error::OpenError;
 use crate::vault::Vault;
@@ -122,6 +125,30 @@ pub(crate) fn inspect(dir: &Path) -> Result<Inspection, OpenError> {
         locked,
         locked_by,
     })
+}
+
+/// Groups and endpoints, read without keys. A store that nobody has open is read as it lies there, because a
+/// connection would leave files behind; so one with a log beside it is not read.
+pub(crate) fn configuration(dir: &Path) -> Result<Option<Snapshot>, OpenError> {
+    let Inspection { exists, schema_found, schema_known, locked, .. } = inspect(dir)?;
+    let log = dir.join(format!("{FILE}-wal"));
+    let has_log = log.try_exists().map_err(OpenError::io("looking for the log", &log))?;
+    if !exists || schema_found != schema_known || (has_log && !locked) {
+        return Ok(None);
+    }
+    let connection = if locked { open_reader(dir)? } else { open_as_it_lies(dir)? };
+    load::outline(&connection).map(Some).map_err(OpenError::database("reading the configuration"))
+}
+
+/// `immutable`: nobody writes, so neither locks nor files of the connection are needed
+/// (<https://www.sqlite.org/uri.html#uriimmutable>).
+fn open_as_it_lies(dir: &Path) -> Result<Connection, OpenError> {
+    let file = store_file(dir);
+    let path = file.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let opened = Connection::open_with_flags(format!("file:{path}?immutable=1"), flags);
+    opened.map_err(OpenError::database("opening the store to look at it"))
 }
 
 fn store_file(dir: &Path) -> PathBuf {

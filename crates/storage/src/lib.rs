@@ -8,10 +8,11 @@
 //! the ledger cannot be written, no more permits are given, so nothing is admitted that could not be booked. Nobody
 //! finds a credential or a secret in the files.
 //! Knows nothing of: HTTP, clocks, and how a limit decides.
-//! Begins at [`Store`]; what happens on disk begins at `committer`.
+//! Begins at [`Store`]; what happens on disk begins at `committer`. Decisions on calls are kept beside, in `decisions`.
 
 mod committer;
 mod compile;
+mod decisions;
 mod embedded;
 mod error;
 mod last_used;
@@ -22,7 +23,8 @@ mod store;
 mod today;
 mod vault;
 
-pub use embedded::Inspection;
+pub use decisions::{DecisionBounds, DecisionFacts, DecisionOutcome, Decisions, Recorded, TurnedAway};
+pub use embedded::{Inspection, LedgerLine};
 pub use error::{EditError, OpenError, Unavailable};
 pub use ledger::{LEDGER_PENDING_MAX, Permit};
 pub use random::{random_base62, random_bytes};

@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
 
 use arc_swap::ArcSwap;
-use domain::{Change, Context, Day, GroupId, KeyHash, Now, Rejection, Slug, Snapshot};
+use domain::{Change, Context, Day, GroupId, KeyHash, Now, Rejection, RequestId, Slug, Snapshot};
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use crate::committer::{Committer, EditJob, FlushJob, Message};
-use crate::embedded::{self, Inspection};
+use crate::decisions::{DecisionBounds, Decisions};
+use crate::embedded::{self, Inspection, LedgerLine};
 use crate::error::{EditError, OpenError, Unavailable};
 use crate::last_used::LastUsed;
 use crate::ledger::{Permit, Room};
@@ -33,6 +34,8 @@ pub struct Options {
     pub engine: Arc<limits::Engine>,
     /// The time of opening.
     pub now: Now,
+    /// How many decisions on calls are kept.
+    pub decisions: DecisionBounds,
 }
 
 /// Configuration and ledger of one node. A clone is another handle to the same store.
@@ -51,6 +54,7 @@ pub(crate) struct Inner {
     today: Arc<Today>,
     last_used: Arc<LastUsed>,
     last_recorded_ms: u64,
+    decisions: Decisions,
     /// Reads beside the committer, for management only. Gone once closed.
     reader: Mutex<Option<Connection>>,
     /// The committer may be waiting for a batch to fill.
@@ -67,7 +71,7 @@ impl Store {
     /// When the directory is in use, the store is newer than this program, or was made with another master key, or
     /// when the disk refuses.
     pub fn open(options: Options) -> Result<Self, OpenError> {
-        let Options { dir, master_key, engine, now } = options;
+        let Options { dir, master_key, engine, now, decisions } = options;
         let vault = Arc::new(Vault::new(&master_key));
         let embedded::Opened { books, last_recorded_ms } = embedded::open(&dir, vault, engine, now)?;
         let reader = embedded::open_reader(&dir)?;
@@ -87,6 +91,7 @@ impl Store {
             today,
             last_used,
             last_recorded_ms,
+            decisions: Decisions::open(&dir, decisions),
             reader: Mutex::new(Some(reader)),
             wake: thread.thread().clone(),
             committer: Mutex::new(Some(thread)),
@@ -100,6 +105,16 @@ impl Store {
     /// When the directory cannot be read.
     pub fn inspect(dir: &Path) -> Result<Inspection, OpenError> {
         embedded::inspect(dir)
+    }
+
+    /// Groups and endpoints as they are kept in `dir`, without keys and secrets, for whoever looks at a store from
+    /// outside. `None`: there is no store of this program's version, or the last process did not close it. Changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn configuration(dir: &Path) -> Result<Option<Snapshot>, OpenError> {
+        embedded::configuration(dir)
     }
 
     /// Writes everything recorded so far, then closes. Other handles cannot edit or book from here on.
@@ -134,11 +149,41 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub async fn ever_used(&self, group: GroupId, scope: UseScope, slug: &Slug) -> Result<bool, Unavailable> {
-        let (inner, slug) = (Arc::clone(&self.inner), slug.clone());
+        let slug = slug.clone();
+        self.read(move |reader| embedded::ever_used(reader, group, scope, &slug)).await
+    }
+
+    /// The ledger's line about a call, as far as it is on disk ([`Self::flush`] waits for that). None for a call that
+    /// was refused, and for one that has not ended.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn entry(&self, request: RequestId) -> Result<Option<LedgerLine>, Unavailable> {
+        self.read(move |reader| embedded::read_entry(reader, &request)).await
+    }
+
+    /// The ledger's lines about the calls that arrived last, as far as they are on disk, newest first; no more than
+    /// `most`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn last_entries(&self, most: u16) -> Result<Vec<LedgerLine>, Unavailable> {
+        self.read(move |reader| embedded::read_last_entries(reader, most)).await
+    }
+
+    /// Asks the disk something, on a thread that may wait for it.
+    async fn read<T, F>(&self, ask: F) -> Result<T, Unavailable>
+    where
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let inner = Arc::clone(&self.inner);
         let asked = tokio::task::spawn_blocking(move || {
             let reader = inner.reader.lock().unwrap_or_else(PoisonError::into_inner);
-            let reader = reader.as_ref().ok_or(Unavailable)?;
-            embedded::ever_used(reader, group, scope, &slug)
+            ask(reader.as_ref().ok_or(Unavailable)?).map_err(|error| {
+                tracing::error!(%error, "the store cannot be read");
+                Unavailable
+            })
         });
         asked.await.map_err(|_| Unavailable)?
     }
@@ -148,6 +193,12 @@ impl Store {
     #[must_use]
     pub fn last_used_s(&self, key: &KeyHash) -> Option<u64> {
         self.inner.last_used.at_s(key)
+    }
+
+    /// Decisions on calls, as far as they are kept.
+    #[must_use]
+    pub fn decisions(&self) -> &Decisions {
+        &self.inner.decisions
     }
 
     /// The latest time of settlement in the ledger when it was opened, in milliseconds since 1970 UTC; 0 if it was
@@ -217,6 +268,8 @@ impl Inner {
     }
 
     fn close(&self) {
+        // While the directory is still ours.
+        self.decisions.close();
         // The committer's connection has to be the last one: it tidies up the files when it goes.
         self.reader.lock().unwrap_or_else(PoisonError::into_inner).take();
         let thread = self.committer.lock().unwrap_or_else(PoisonError::into_inner).take();

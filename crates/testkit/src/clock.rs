@@ -1,6 +1,6 @@
 //! A clock that stands still until a test turns it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use domain::{Clock, Now};
@@ -15,11 +15,16 @@ const UP_NS: u64 = 1_000_000_000_000;
 pub struct ManualClock {
     mono_ns: AtomicU64,
     wall_ms: AtomicU64,
+    faulty: AtomicBool,
 }
 
 impl Default for ManualClock {
     fn default() -> Self {
-        Self { mono_ns: AtomicU64::new(UP_NS), wall_ms: AtomicU64::new(NOON_MS) }
+        Self {
+            mono_ns: AtomicU64::new(UP_NS),
+            wall_ms: AtomicU64::new(NOON_MS),
+            faulty: AtomicBool::default(),
+        }
     }
 }
 
@@ -28,6 +33,11 @@ impl ManualClock {
     pub fn advance(&self, by: Duration) {
         self.mono_ns.fetch_add(u64::try_from(by.as_nanos()).unwrap(), Ordering::SeqCst);
         self.wall_ms.fetch_add(u64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
+    /// The next reading on a thread that serves calls panics: a fault of our own in the middle of a call.
+    pub fn fault(&self) {
+        self.faulty.store(true, Ordering::SeqCst);
     }
 
     /// Time passes until this moment of the present UTC day, given as hours, minutes and seconds.
@@ -42,6 +52,10 @@ impl ManualClock {
 
 impl Clock for ManualClock {
     fn now(&self) -> Now {
+        let serves = || std::thread::current().name().is_some_and(|name| name.starts_with("worker-"));
+        if self.faulty.load(Ordering::SeqCst) && serves() && self.faulty.swap(false, Ordering::SeqCst) {
+            panic!("the clock has a fault, as the test wants it");
+        }
         Now { mono_ns: self.mono_ns.load(Ordering::SeqCst), wall_ms: self.wall_ms.load(Ordering::SeqCst) }
     }
 }

@@ -11,7 +11,7 @@ use http::Method;
 use limits::Engine;
 use modelsim::{ModelServer, Script};
 use serde_json::{Value, json};
-use storage::{MasterKey, Options, Store};
+use storage::{LedgerLine, MasterKey, Options, Store};
 use tempfile::TempDir;
 
 use crate::client::{Reply, Request};
@@ -48,6 +48,35 @@ pub struct Customer {
     pub id: String,
     /// The whole key.
     pub key: String,
+}
+
+/// What a counter holds.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Reading {
+    /// The group that declares the limit; in a CASCADING tree the counter is its own.
+    pub group: String,
+    /// `REQUEST` or `TOKEN`.
+    pub kind: String,
+    /// `SECOND`, `MINUTE` or `DAY`.
+    pub unit: String,
+    /// Charged in the present window. A rolling window includes what calls in flight hold.
+    pub used: u64,
+    /// Held by calls in flight, in no window yet.
+    pub pending: u64,
+}
+
+impl Reading {
+    fn of(limit: &Value) -> Self {
+        let text = |field: &str| limit[field].as_str().unwrap().to_owned();
+        let number = |field: &str| limit[field].as_u64().unwrap();
+        Self {
+            group: text("source_group"),
+            kind: text("type"),
+            unit: text("unit"),
+            used: number("used"),
+            pending: number("pending"),
+        }
+    }
 }
 
 impl Gateway {
@@ -98,6 +127,7 @@ impl Gateway {
             master_key: MasterKey::from_bytes([7; 32]),
             engine: Arc::clone(&engine),
             now: self.clock.now(),
+            decisions: self.config.limits.decision_bounds(),
         };
         let store = Store::open(options).unwrap();
         let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&self.clock);
@@ -245,6 +275,26 @@ impl Gateway {
         while self.node().in_flight() > 0 {
             tokio::task::yield_now().await;
         }
+    }
+
+    /// The ledger's line about the call with this `x-request-id`, once everything that has ended is on disk.
+    pub async fn entry(&self, request_id: &str) -> Option<LedgerLine> {
+        self.node().recorded().await;
+        self.node().entry(request_id.parse().expect("a request id")).await.unwrap()
+    }
+
+    /// The ledger's lines about the calls that arrived last, newest first, once everything that has ended is on disk:
+    /// for calls whose callers left before they were told an id.
+    pub async fn entries(&self) -> Vec<LedgerLine> {
+        self.node().recorded().await;
+        self.node().last_entries(1_000).await.unwrap()
+    }
+
+    /// Every counter that binds a group for a slug: its own, then its ancestors'.
+    pub async fn readings(&self, group: &str, slug: &str) -> Vec<Reading> {
+        let standing = self.get(&format!("/v1/gateway/groups/{group}/limits")).await.expect(200);
+        let limits = standing.body["limits"].as_array().unwrap();
+        limits.iter().filter(|limit| limit["slug"] == slug).map(Reading::of).collect()
     }
 
     /// What the usage endpoint says a group has used: `current_usage` of the slug's limit of this type.

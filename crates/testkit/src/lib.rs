@@ -17,8 +17,9 @@ mod clock;
 mod gateway;
 mod signing;
 
+pub use ::gateway::config::{Config, OnClientGone};
 pub use client::{Reply, Request, Streaming};
 pub use clock::ManualClock;
-pub use gateway::{Customer, Gateway, OPERATOR_KEY, Tenant};
+pub use gateway::{Customer, Gateway, OPERATOR_KEY, Reading, Tenant};
 pub use modelsim::{Act, End, ModelServer, Script, UsageReport};
 pub use signing::Signer;

@@ -32,14 +32,16 @@ pub struct ErrorBody<'a> {
 /// The limit that refused a call.
 #[derive(Debug, Clone, Serialize)]
 pub struct LimitNote<'a> {
-    /// `TOKEN` or `REQUEST`.
+    /// `TOKEN`, `REQUEST` or `CONCURRENCY`.
     #[serde(rename = "type")]
     pub kind: &'a str,
-    /// `SECOND`, `MINUTE` or `DAY`.
-    pub unit: &'a str,
-    /// Its length: `60s`, `1d`.
-    pub window: &'a str,
-    /// The most that fits into it.
+    /// `SECOND`, `MINUTE` or `DAY`; calls in flight have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<&'a str>,
+    /// Its length: `60s`, `1d`; calls in flight have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<&'a str>,
+    /// The most that fits.
     pub threshold: u64,
     /// Whose counter it is: the caller's own group's, or an ancestor's.
     pub scope: &'a str,
@@ -171,8 +173,8 @@ mod tests {
     fn refusal() -> ErrorBody<'static> {
         let note = LimitNote {
             kind: "TOKEN",
-            unit: "MINUTE",
-            window: "60s",
+            unit: Some("MINUTE"),
+            window: Some("60s"),
             threshold: 100,
             scope: "ancestor",
             source_group: None,
@@ -208,6 +210,22 @@ mod tests {
         assert_eq!(whole(&refusal(), Dialect::OpenAi), json);
         let json = r#"{"type":"error","error":{"type":"authentication_error","message":"No \"such\" key.","code":"invalid_api_key","limit":{"type":"TOKEN","unit":"MINUTE","window":"60s","threshold":100,"scope":"ancestor","retry_after_s":7}},"request_id":"r1"}"#;
         assert_eq!(whole(&refusal(), Dialect::Anthropic), json);
+    }
+
+    #[test]
+    fn a_refusal_by_calls_in_flight_has_no_unit_and_no_window() {
+        let note = LimitNote {
+            kind: "CONCURRENCY",
+            unit: None,
+            window: None,
+            threshold: 4,
+            scope: "group",
+            source_group: None,
+            used: None,
+            retry_after_s: Some(1),
+        };
+        let json = serde_json::to_string(&note).unwrap();
+        assert_eq!(json, r#"{"type":"CONCURRENCY","threshold":4,"scope":"group","retry_after_s":1}"#);
     }
 
     #[test]

@@ -3,8 +3,9 @@
 //! Bodies stay bytes. A request is read for the few fields that decide where it goes and what it may cost
 //! ([`read_call`]); what must change is spliced in and everything else stays as it was, byte for byte
 //! ([`Call::upstream_body`]). Answers pass the same way, whole ([`read_whole`]) or as a stream of events
-//! ([`AnswerStream`]): their `model` becomes the slug, their usage is read, nothing else changes. What we say
-//! ourselves is an [`ErrorBody`]. Which of six forms all this takes is the [`Operation`].
+//! ([`AnswerStream`]): their `model` becomes the slug, their usage is read, nothing else changes. A bound can be
+//! put on what is written, beforehand ([`OutputBound`]) and on the way ([`AnswerStream::cut`]). What we say ourselves
+//! is an [`ErrorBody`]. Which of six forms all this takes is the [`Operation`].
 //!
 //! Guarantees: never panics on any bytes; what comes from a client can be refused, what comes from a model server
 //! never fails but for size; no error carries text of a prompt or a completion.
@@ -27,6 +28,6 @@ mod whole;
 pub use depth::{DEPTH_MAX, nests_too_deep};
 pub use error::{ErrorBody, LimitNote};
 pub use operation::{Dialect, Operation};
-pub use request::{Call, METADATA_LEN_MAX, Malformed, READ_TWICE_MAX, read_call};
-pub use stream::{AnswerStream, EVENT_LEN_MAX, EventTooLong, RESPONSE_EVENT_LEN_MAX, UsageChunk};
+pub use request::{Call, ChatSpelling, METADATA_LEN_MAX, Malformed, OutputBound, READ_TWICE_MAX, read_call};
+pub use stream::{AnswerStream, Cut, EVENT_LEN_MAX, EventTooLong, RESPONSE_EVENT_LEN_MAX, UsageChunk};
 pub use whole::{WholeAnswer, read_whole};

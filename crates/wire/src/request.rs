@@ -1,10 +1,11 @@
 //! A request: what is read of its body, and what is changed in it on its way upstream.
 //!
 //! Guarantees: a key that is read does not repeat, so what is checked here and what is served there are the same;
-//! what goes upstream differs from what came by `model` and the wish for usage alone.
+//! what goes upstream differs from what came by `model`, the wish for usage and a bound on the output alone.
 //! Knows nothing of: headers, limits, which fields a model server would take.
 //! Begins at [`read_call`]; there is one file for each dialect's reading.
 
+mod bounds;
 mod chat;
 mod completions;
 mod fields;
@@ -19,6 +20,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use self::bounds::Bounds;
+pub use self::bounds::{ChatSpelling, OutputBound};
 use self::prompt::Prompt;
 pub use self::prompt::READ_TWICE_MAX;
 use crate::operation::Operation;
@@ -36,7 +39,7 @@ pub struct Call<'a> {
     wants_usage: bool,
     /// What makes a stream tell its usage, where the caller's own options do not.
     usage_edit: Option<Edit<'static>>,
-    declared_output: Option<u64>,
+    bounds: Bounds,
     prompt: Prompt<'a>,
     prompt_place: PromptPlace,
     metadata: Option<&'a str>,
@@ -118,7 +121,20 @@ impl Call<'_> {
     /// `None` where none is declared; null and 0 declare nothing. 0 where an operation generates nothing.
     #[must_use]
     pub fn declared_output(&self) -> Option<u64> {
-        self.declared_output
+        if self.operation.writes() { self.bounds.declared() } else { Some(0) }
+    }
+
+    /// How many answers a bound is for: the larger of `n` and `best_of`, times the number of prompts. 1 or more.
+    #[must_use]
+    pub fn answers(&self) -> u64 {
+        self.bounds.answers()
+    }
+
+    /// The least bound that the model server takes, in tokens of the whole call: where a message is to think, its
+    /// budget for that must stay below `max_tokens`. Never more than [`Self::declared_output`].
+    #[must_use]
+    pub fn output_min(&self) -> Option<u64> {
+        self.bounds.least()
     }
 
     /// What the prompt is worth, estimated by its bytes: see the crate `tokens` for which way it errs. 0 where an
@@ -141,10 +157,15 @@ impl Call<'_> {
         self.prompt.taken_out()
     }
 
-    /// Whether the prompt has parts that the model server keeps, and that [`Self::prompt_tokens`] knows nothing of.
+    /// Whether the prompt is not wholly in the body, so that [`Self::prompt_tokens`] may be far too low: earlier turns
+    /// and templates that the model server keeps (`previous_response_id`, `conversation`, `prompt`, references to
+    /// items, earlier spoken answers), and files that are named by an id or an address.
+    ///
+    /// Images, sounds and films are not elsewhere, whether they are in the body or at an address: they count a
+    /// constant in any case. Nor is what tools of the model server will find during the call: nobody knows it before.
     #[must_use]
     pub fn prompt_is_elsewhere(&self) -> bool {
-        self.prompt_place == PromptPlace::PartlyUpstream
+        self.prompt_place == PromptPlace::PartlyUpstream || self.prompt.is_elsewhere()
     }
 
     /// The raw JSON of `metadata`, if it is an object of at most [`METADATA_LEN_MAX`] bytes.
@@ -153,17 +174,28 @@ impl Call<'_> {
         self.metadata
     }
 
-    /// The body to send upstream, in pieces to send one after the other: with the target's model, and asking for
-    /// usage if it is a stream that has to be asked. All else stays byte for byte. `body` is what this call was read
-    /// from. Up to 64 KiB come as one piece; of a longer body the unchanged parts are slices, never copied.
+    /// The body to send upstream, in pieces to send one after the other: with the target's model, asking for usage if
+    /// it is a stream that has to be asked, and with `bound` where that is given. All else stays byte for byte. `body`
+    /// is what this call was read from. Up to 64 KiB come as one piece; of a longer body the unchanged parts are
+    /// slices, never copied.
+    ///
+    /// The bound is divided by [`Self::answers`], rounded down, but 1 at least: the call may then write that number
+    /// times its answers. It takes the place of every larger number and of every 0, in any spelling; smaller ones
+    /// stay. Where the operation's own dialect has no number, the bound is added in that dialect's spelling.
     #[must_use]
-    pub fn upstream_body(&self, body: &Bytes, target_model: Option<&str>) -> Vec<Bytes> {
+    pub fn upstream_body(
+        &self,
+        body: &Bytes,
+        target_model: Option<&str>,
+        bound: Option<OutputBound>,
+    ) -> Vec<Bytes> {
         debug_assert_eq!(body, self.json, "the body that this call was read from");
         let model = target_model
             .filter(|target| *target != self.model.name)
             .map(|target| Edit { at: self.model.at.clone(), with: quoted(target).into() });
         let usage = self.usage_edit.clone().filter(|_| self.stream);
-        splice_pieces(body, model.into_iter().chain(usage).collect())
+        let bounds = bound.map(|bound| self.bounds.edits(self.json, self.operation, bound));
+        splice_pieces(body, model.into_iter().chain(usage).chain(bounds.into_iter().flatten()).collect())
     }
 }
 
@@ -174,7 +206,7 @@ impl fmt::Debug for Call<'_> {
             .field("operation", &self.operation)
             .field("model", &self.model.name)
             .field("stream", &self.stream)
-            .field("declared_output", &self.declared_output)
+            .field("declared_output", &self.declared_output())
             .field("prompt_tokens", &self.prompt_tokens())
             .finish_non_exhaustive()
     }

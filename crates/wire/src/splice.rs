@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use crate::members::{members, span};
+
 /// One replacement. An empty `at` inserts.
 #[derive(Debug, Clone)]
 pub(crate) struct Edit<'a> {
@@ -52,6 +54,25 @@ pub(crate) fn splice_pieces(document: &Bytes, mut edits: Vec<Edit<'_>>) -> Vec<B
     pieces
 }
 
+/// An object with these members set to these values: in their places where it has them, else before the others. What
+/// is no object stays as it is.
+pub(crate) fn with_members<const N: usize>(json: &str, set: [(&'static str, &str); N]) -> String {
+    let Ok(object) = members(json, set.map(|(name, _)| name)) else { return json.to_owned() };
+    let (mut edits, mut missing) = (Vec::with_capacity(N), Vec::new());
+    for ((name, value), old) in set.into_iter().zip(object.values) {
+        match old {
+            Some(old) => edits.push(Edit { at: span(json, old), with: value.into() }),
+            None => missing.push(format!("\"{name}\":{value}")),
+        }
+    }
+    if !missing.is_empty() {
+        let opened = json.find('{').map_or(0, |brace| brace + 1);
+        let comma = if object.empty { "" } else { "," };
+        edits.push(Edit { at: opened..opened, with: (missing.join(",") + comma).into() });
+    }
+    String::from_utf8_lossy(&splice(json.as_bytes(), edits)).into_owned()
+}
+
 /// A string as JSON text, quotes included.
 pub(crate) fn quoted(string: &str) -> String {
     serde_json::to_string(string).expect("a string can always be written as JSON")
@@ -61,7 +82,7 @@ pub(crate) fn quoted(string: &str) -> String {
 mod tests {
     use bytes::Bytes;
 
-    use super::{Edit, ONE_PIECE_MAX, quoted, splice, splice_pieces};
+    use super::{Edit, ONE_PIECE_MAX, quoted, splice, splice_pieces, with_members};
 
     fn edits() -> Vec<Edit<'static>> {
         vec![Edit { at: 4..5, with: "E".into() }, Edit { at: 0..1, with: "A".into() }]
@@ -96,6 +117,15 @@ mod tests {
     fn edits_are_made_wherever_they_stand_in_the_list() {
         let edits = vec![Edit { at: 4..5, with: "E".into() }, Edit { at: 1..1, with: "+".into() }];
         assert_eq!(splice(b"abcdef", edits), "a+bcdEf");
+    }
+
+    #[test]
+    fn members_are_set_in_their_places_or_before_the_others() {
+        let set = |json| with_members(json, [("a", "1"), ("b", "[2]")]);
+        assert_eq!(set(r#"{ "b" : null , "x":{"a":0}}"#), r#"{"a":1, "b" : [2] , "x":{"a":0}}"#);
+        assert_eq!(set(r#"{"\u0061":0,"b":""}"#), r#"{"\u0061":1,"b":[2]}"#);
+        assert_eq!(set("{}"), r#"{"a":1,"b":[2]}"#);
+        assert_eq!(set("[]"), "[]");
     }
 
     #[test]

@@ -4,8 +4,12 @@
 //! becomes the slug; the chunk that tells only usage is withheld from a caller who did not ask for it; nothing else
 //! changes, and where nothing changes nothing is copied.
 //!
+//! A stream can be ended early as if its model had reached its bound, if that was asked for when it was made
+//! ([`AnswerStream::cuttable`]).
+//!
 //! Begins at [`AnswerStream::feed`].
 
+mod cut;
 mod out;
 
 use std::fmt;
@@ -14,6 +18,8 @@ use std::ops::Range;
 use bytes::Bytes;
 use domain::Usage;
 
+pub use self::cut::Cut;
+use self::cut::Progress;
 use self::out::Out;
 use crate::answer::{Answer, Report, Role, read_event};
 use crate::operation::Operation;
@@ -59,8 +65,19 @@ pub struct AnswerStream {
     /// What is told of the usage where it is told bit by bit.
     counts: Counts,
     text_bytes: usize,
+    /// Events in which the model wrote something.
+    written_events: u64,
+    cutting: Cutting,
     done: bool,
     failed: bool,
+}
+
+/// Whether the stream can be ended in the middle.
+enum Cutting {
+    Unprepared,
+    Prepared(Box<Progress>),
+    /// It is. Nothing more goes on.
+    Cut,
 }
 
 /// What becomes of a unit.
@@ -86,13 +103,29 @@ impl AnswerStream {
             usage: None,
             counts: Counts::default(),
             text_bytes: 0,
+            written_events: 0,
+            cutting: Cutting::Unprepared,
             done: false,
             failed: false,
         }
     }
 
+    /// The same stream, ready for [`Self::cut`]: from now on it keeps what an early end needs. That costs a second
+    /// look at each event; for a response also what the model writes, up to 256 KiB, and 64 KiB of the request's
+    /// instructions and tools.
+    #[must_use]
+    pub fn cuttable(mut self) -> Self {
+        if let Some(progress) = Progress::new(self.operation, self.usage_chunk) {
+            self.cutting = Cutting::Prepared(Box::new(progress));
+        }
+        self
+    }
+
     /// Takes in what came from upstream and returns what may go on: whole events, or nothing.
     pub fn feed(&mut self, piece: &Bytes) -> Result<Bytes, EventTooLong> {
+        if matches!(self.cutting, Cutting::Cut) {
+            return Ok(Bytes::new());
+        }
         let mut out = Out::new(piece);
         let mut start = 0;
         while let Some((len, unit)) = self.splitter.next(&piece[start..]) {
@@ -136,6 +169,28 @@ impl AnswerStream {
         out.finish()
     }
 
+    /// Ends the answer here, as if its model had reached its bound: returns the events that say so to the caller, up to
+    /// the one that ends a stream of this operation. From then on the stream is [`Self::done`], and nothing more of it
+    /// goes on. Half an event is dropped. Returns nothing if the stream has ended already, or was not made
+    /// [`Self::cuttable`].
+    ///
+    /// What [`Self::feed`] returned before has to go on before it: the end fits no other place. Whoever may have to cut
+    /// in the middle of a long piece feeds it in slices.
+    ///
+    /// An answer that has not begun is begun under a name made of the request's id, and has nothing in it.
+    #[must_use]
+    pub fn cut(&mut self, cut: &Cut<'_>) -> Bytes {
+        let cutting = std::mem::replace(&mut self.cutting, Cutting::Cut);
+        self.pending = Vec::new();
+        if std::mem::replace(&mut self.done, true) {
+            return Bytes::new();
+        }
+        match cutting {
+            Cutting::Prepared(progress) => progress.end(cut, &self.slug),
+            Cutting::Unprepared | Cutting::Cut => Bytes::new(),
+        }
+    }
+
     /// Whether the event has come that ends a stream of this operation: `[DONE]`, `response.completed` and its like,
     /// `message_stop`.
     #[must_use]
@@ -157,10 +212,21 @@ impl AnswerStream {
         self.usage.map(|usage| (usage.input, usage.cached)).or_else(|| self.counts.input())
     }
 
-    /// Tokens of everything the model wrote so far, estimated.
+    /// Tokens of everything the model wrote so far, estimated. Made for the bill of a stream that told no usage: it
+    /// counts what was written and not how it was sent, so that a server that sends small events makes no call dearer.
     #[must_use]
     pub fn output_guess(&self) -> u64 {
         tokens::text(self.text_bytes)
+    }
+
+    /// Tokens of everything the model wrote so far, rather too many than too few: made for holding room in limits, where
+    /// too many are given back in the end and too few would let a limit be passed. The largest of what the bytes come
+    /// to, the number of events in which the model wrote (servers send a token or more in each, and random characters
+    /// have fewer bytes a token than the ratio says), and what the stream itself told.
+    #[must_use]
+    pub fn written_at_most(&self) -> u64 {
+        let told = self.usage.map_or(0, |usage| usage.output);
+        self.output_guess().max(self.written_events).max(told)
     }
 
     /// Whether an event told of an error.
@@ -194,13 +260,16 @@ impl AnswerStream {
     }
 
     /// What an event says, if we understand it. Where it says it: in the event.
-    fn message(&self, event: &[u8]) -> Option<Answer> {
+    fn message(&mut self, event: &[u8]) -> Option<Answer> {
         let data = data(event)?;
         let text = std::str::from_utf8(&data.bytes).ok()?;
         if text.trim() == "[DONE]" && self.ends_in_a_word() {
             return Some(Answer { role: Role::Last, ..Answer::default() });
         }
         let mut answer = read_event(self.operation, text, &self.slug)?;
+        if let Cutting::Prepared(progress) = &mut self.cutting {
+            progress.note(text);
+        }
         answer.foreign_model =
             answer.foreign_model.map(|model| data.offset + model.start..data.offset + model.end);
         Some(answer)
@@ -213,6 +282,7 @@ impl AnswerStream {
 
     fn take_in(&mut self, answer: Answer) -> Fate {
         self.text_bytes += answer.text_bytes;
+        self.written_events += u64::from(answer.text_bytes > 0);
         self.take_in_usage(answer.usage);
         match answer.role {
             Role::Piece => {}

@@ -28,6 +28,8 @@ pub(crate) struct Tally {
     pub(crate) bytes: usize,
     /// Tokens that are no text: media, and what a chat template adds.
     pub(crate) fixed: u64,
+    /// Some of it stands for what is kept elsewhere, and whose size is not known here.
+    pub(crate) elsewhere: bool,
     /// The texts themselves, where they are wanted.
     texts: Option<tokens::Prompt>,
 }
@@ -110,6 +112,7 @@ impl Tally {
     fn add_media(&mut self, media: &Media<'_>, nested: usize) {
         let kind = media.kind.and_then(string);
         let kind = kind.as_deref().unwrap_or_default();
+        self.elsewhere |= media.is_elsewhere(kind);
         let Some(source) = media.source else {
             self.fixed += shape::media_tokens(kind);
             return;
@@ -124,7 +127,10 @@ impl Tally {
                 self.add_content(text, Listed::Blocks, nested);
             }
             _ if kind == "image" => self.fixed += tokens::IMAGE,
-            _ => self.fixed += tokens::FILE,
+            (source_kind, ..) => {
+                self.fixed += tokens::FILE;
+                self.elsewhere |= matches!(source_kind, Some("url" | "file"));
+            }
         }
     }
 }
@@ -134,6 +140,21 @@ impl Tally {
 struct Media<'a> {
     kind: Option<&'a RawValue>,
     source: Option<&'a RawValue>,
+    /// It names something that the model server keeps or fetches.
+    named: bool,
+    /// It is an item that nobody wrote: if it has no type either, it is the name of one that the server keeps.
+    unwritten: bool,
+}
+
+impl Media<'_> {
+    /// Whether it is known by its name alone. An image counts the same wherever it is.
+    fn is_elsewhere(&self, kind: &str) -> bool {
+        match kind {
+            "item_reference" => true,
+            "" if self.unwritten => true,
+            kind => self.named && !shape::is_image(kind),
+        }
+    }
 }
 
 /// Walks one value. Takes any shape, so that nothing unknown can fail it.
@@ -149,7 +170,7 @@ impl<'a> DeserializeSeed<'a> for Walk<'_> {
 
     fn deserialize<D: Deserializer<'a>>(self, value: D) -> Result<(), D::Error> {
         match self.shape {
-            Shape::Nothing | Shape::Kind | Shape::Source => {
+            Shape::Nothing | Shape::Kind | Shape::Source | Shape::Named | Shape::Author => {
                 value.deserialize_ignored_any(IgnoredAny).map(drop)
             }
             Shape::Fixed(tokens) => {
@@ -188,17 +209,22 @@ impl<'a> Visitor<'a> for Walk<'_> {
     }
 
     fn visit_map<A: MapAccess<'a>>(self, mut object: A) -> Result<(), A::Error> {
-        let mut media = Media::default();
+        let mut media = Media { unwritten: self.shape.is_item(), ..Media::default() };
         let nested = self.nested;
         while let Some(shape) = object.next_key_seed(Member(self.shape))? {
             if matches!(shape, Shape::Kind) {
                 media.kind = Some(object.next_value()?);
             } else if matches!(shape, Shape::Source) {
                 media.source = Some(object.next_value()?);
+            } else if matches!(shape, Shape::Author) {
+                media.unwritten &= object.next_value::<Option<IgnoredAny>>()?.is_none();
+            } else if matches!(shape, Shape::Named) {
+                media.named |= object.next_value::<Option<IgnoredAny>>()?.is_some();
             } else {
                 object.next_value_seed(Walk { tally: &mut *self.tally, shape, nested })?;
             }
         }
+        self.tally.fixed += self.shape.itself();
         self.tally.add_media(&media, nested);
         Ok(())
     }

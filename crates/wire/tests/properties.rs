@@ -1,10 +1,12 @@
 //! What holds for every input, whether anyone would send it or not.
 
 use bytes::Bytes;
+use domain::{Usage, UsageSource};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use tokens::Tokenizer;
-use wire::{AnswerStream, DEPTH_MAX, Operation, UsageChunk, nests_too_deep, read_call, read_whole};
+use wire::{AnswerStream, Cut, DEPTH_MAX, Operation, UsageChunk, nests_too_deep, read_call, read_whole};
+use wire::{ChatSpelling, OutputBound};
 
 fn operation() -> impl Strategy<Value = Operation> {
     prop::sample::select(Operation::ALL.to_vec())
@@ -170,6 +172,16 @@ fn stream_bytes() -> impl Strategy<Value = Vec<u8>> {
         b"{\"type\":\"content_block_delta\",\"delta\":{\"text\":\"hi\"}}",
         b"{\"type\":\"message_delta\",\"usage\":{\"output_tokens\":6}}",
         b"{\"type\":\"message_stop\"}",
+        b"{\"id\":\"c1\",\"created\":7,\"choices\":[{\"index\":3,\"delta\":{\"content\":\"hi\"}},{\"index\":200}]}",
+        b"{\"choices\":[{\"index\":3,\"finish_reason\":\"stop\"}]}",
+        b"{\"type\":\"content_block_start\",\"index\":1}",
+        b"{\"type\":\"content_block_stop\",\"index\":1}",
+        b"{\"type\":\"response.created\",\ndata: \"response\":{\"id\":\"r1\",\r\ndata: \"output\":[ ]},\"sequence_number\":4}",
+        b"{\"type\":\"response.output_item.added\",\"output_index\":0,\ndata: \"item\":{\"id\":\"i\",\ndata: \"status\":\"in_progress\"}}",
+        b"{\"type\":\"response.content_part.added\",\"output_index\":0,\"content_index\":0,\"part\":{\"type\":\"output_text\"}}",
+        b"{\"type\":\"response.output_text.delta\",\"output_index\":0,\"content_index\":0,\"delta\":\"a\\\"b\"}",
+        b"{\"type\":\"response.function_call_arguments.delta\",\"output_index\":0,\"delta\":\"{\"}",
+        b"{\"type\":\"response.output_item.done\",\"output_index\":0,\"item\":{}}",
     ]);
     prop::collection::vec(fragment, 0..40).prop_map(|fragments| fragments.concat())
 }
@@ -191,6 +203,39 @@ fn pass(operation: Operation, bytes: &[u8], lens: &[usize]) -> (Vec<u8>, String)
     (out, format!("{told:?}"))
 }
 
+/// The data of the last event of a stream, after every event was found to be one that a client can read.
+fn last_data(text: &str) -> String {
+    let mut last = String::new();
+    for event in text.strip_suffix("\n\n").expect("a last event is ended").split("\n\n") {
+        let (name, data) = event.split_once("data: ").expect("each has data");
+        assert!(!data.contains('\n'), "on one line: {data}");
+        if data != "[DONE]" {
+            let json: Value = serde_json::from_str(data).expect("each is JSON");
+            let kind = json["type"].as_str().map(|kind| format!("event: {kind}\n"));
+            assert_eq!(name, kind.unwrap_or_default());
+        }
+        data.clone_into(&mut last);
+    }
+    last
+}
+
+/// A stream that was fed these bytes and cut: whether it had ended before, and what the cut says.
+fn cut(operation: Operation, chunk: UsageChunk, bytes: &[u8], lens: &[usize]) -> (bool, String) {
+    let mut stream = AnswerStream::new(operation, "acme/chat", chunk).cuttable();
+    let (mut rest, mut lens) = (bytes, lens.iter().cycle());
+    while !rest.is_empty() {
+        let len = lens.next().map_or(rest.len(), |len| (*len).min(rest.len()));
+        let (piece, later) = rest.split_at(len);
+        stream.feed(&Bytes::copy_from_slice(piece)).expect("short events");
+        rest = later;
+    }
+    let ended = stream.done();
+    let usage = Usage { input: 9, output: 5, cached: 2, source: UsageSource::Estimated };
+    let end = stream.cut(&Cut { usage, request_id: "r\"1", unix_s: 7 });
+    assert!(stream.done());
+    (ended, String::from_utf8(end.to_vec()).expect("what we write is text"))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -205,7 +250,7 @@ proptest! {
         let body = Bytes::from(written(&request, style) + &" ".repeat(padding));
         let call = read_call(operation, &body).unwrap();
         prop_assert_eq!(call.model(), request["model"].as_str().unwrap());
-        let sent = call.upstream_body(&body, target.as_deref()).concat();
+        let sent = call.upstream_body(&body, target.as_deref(), None).concat();
         let sent_value: Value = serde_json::from_slice(&sent).unwrap();
         let expected = expected(operation, request.clone(), target.as_deref());
         prop_assert_eq!(&sent_value, &expected);
@@ -298,6 +343,69 @@ proptest! {
         lens in prop::collection::vec(1..30_usize, 1..10),
     ) {
         prop_assert_eq!(pass(operation, &bytes, &lens), pass(operation, &bytes, &[]));
+    }
+
+    #[test]
+    fn a_stream_that_is_cut_ends_as_its_dialect_does(
+        operation in operation(),
+        bytes in stream_bytes(),
+        chunk in prop::sample::select(vec![UsageChunk::Forward, UsageChunk::Withhold]),
+        lens in prop::collection::vec(1..30_usize, 1..10),
+    ) {
+        let (ended, end) = cut(operation, chunk, &bytes, &lens);
+        prop_assert_eq!(&cut(operation, chunk, &bytes, &[]), &(ended, end.clone()));
+        let last = if end.is_empty() { String::new() } else { last_data(&end) };
+        match operation {
+            _ if ended => prop_assert_eq!(last, ""),
+            Operation::ChatCompletions | Operation::Completions => prop_assert_eq!(last, "[DONE]"),
+            Operation::Messages => prop_assert_eq!(last, r#"{"type":"message_stop"}"#),
+            Operation::Responses => {
+                let last: Value = serde_json::from_str(&last).unwrap();
+                prop_assert_eq!(&last["type"], "response.incomplete");
+                prop_assert_eq!(&last["response"]["status"], "incomplete");
+                prop_assert_eq!(&last["response"]["usage"]["total_tokens"], 14);
+            }
+            Operation::Embeddings | Operation::CountTokens => prop_assert_eq!(last, ""),
+        }
+    }
+
+    #[test]
+    fn a_bound_holds_whatever_the_request_says(
+        operation in operation(),
+        request in request(),
+        spelled in prop::collection::hash_map(
+            prop::sample::select(vec!["max_tokens", "max_completion_tokens", "max_output_tokens", "n"]),
+            prop_oneof![Just(Value::Null), (0..500_u64).prop_map(Value::from)],
+            0..5,
+        ),
+        style in any::<u8>(),
+        tokens in 0..600_u64,
+    ) {
+        let mut request = request;
+        for (name, value) in spelled {
+            request[name] = value;
+        }
+        let body = Bytes::from(written(&request, style));
+        let call = read_call(operation, &body).unwrap();
+        let bound = OutputBound { tokens, in_chat: ChatSpelling::MaxCompletionTokens };
+        let sent = call.upstream_body(&body, None, Some(bound)).concat();
+        let again = read_call(operation, &sent).unwrap();
+        prop_assert_eq!(again.answers(), call.answers());
+        let most = (tokens / call.answers()).max(1) * call.answers();
+        let declared = again.declared_output().unwrap();
+        prop_assert!(declared <= most, "{} of {}", declared, most);
+        if operation.writes() && call.declared_output().is_none() {
+            prop_assert_eq!(declared, most);
+        }
+        // Without the bounds, all is as it would be without them.
+        let mut sent: Value = serde_json::from_slice(&sent).unwrap();
+        let mut expected = expected(operation, request, None);
+        for value in [&mut sent, &mut expected] {
+            for name in ["max_tokens", "max_completion_tokens", "max_output_tokens"] {
+                value.as_object_mut().unwrap().remove(name);
+            }
+        }
+        prop_assert_eq!(sent, expected);
     }
 
     #[test]

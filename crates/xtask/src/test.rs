@@ -8,6 +8,7 @@ pub(crate) fn everything() -> anyhow::Result<()> {
     format_and_lints()?;
     licences()?;
     tests()?;
+    interleavings()?;
     clients::everything()?;
     say("== everything passed");
     Ok(())
@@ -41,4 +42,10 @@ fn tests() -> anyhow::Result<()> {
     } else {
         run("cargo", &["test", "--workspace", "--locked", "--no-fail-fast"])
     }
+}
+
+/// Every order of the engine's locks. Apart, because the model checker's locks take the place of the real ones.
+fn interleavings() -> anyhow::Result<()> {
+    let engine = ["test", "-p", "limits", "--locked", "--features", "interleave", "--test", "interleavings"];
+    run("cargo", &engine)
 }

@@ -85,7 +85,10 @@ async function startWorld() {
     baseURL: `${url}/v1`,
     key: (await customer()).key,
     // A customer with one call of acme/chat per SECOND, MINUTE or DAY.
-    oneCallPer: (unit) => customer({ rate_limits: [{ type: "REQUEST", unit, threshold: 1 }] }),
+    oneCallPer: (unit) => {
+      const limits = [{ type: "REQUEST", unit, threshold: 1 }];
+      return customer(unit === "DAY" ? { usage_limits: limits } : { rate_limits: limits });
+    },
     async close() {
       upstream.close();
       await Promise.all([gateway, model].map(stop));

@@ -13,7 +13,6 @@ use utoipa::ToSchema;
 use crate::access::Manager;
 use crate::admin::Settings;
 use crate::error::Error;
-use crate::groups::AdmissionWord;
 use crate::json::{NotYet, Object, Text, Whole, Word, present};
 use crate::secrets::ENV_PREFIX;
 
@@ -39,7 +38,7 @@ pub(super) struct CreateBody {
     #[schema(value_type = Vec<TargetBody>, min_items = 1, max_items = 1)]
     targets: Vec<Object<TargetBody>>,
     #[schema(value_type = Option<Admission>)]
-    admission: Option<Word<AdmissionWord>>,
+    admission: Option<Word<Admission>>,
 }
 
 /// What to change of an endpoint; at least one member.
@@ -54,7 +53,7 @@ pub(super) struct UpdateBody {
     /// `null` leaves the choice to the gateway's settings again.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Admission>)]
-    admission: Option<Option<Word<AdmissionWord>>>,
+    admission: Option<Option<Word<Admission>>>,
 }
 
 /// Where an endpoint goes. Which members are needed depends on the provider.
@@ -85,9 +84,8 @@ struct TargetBody {
     #[serde(default, rename = "pricing")]
     #[schema(ignore)]
     _pricing: NotYet,
-    #[serde(default, rename = "hidden_output")]
-    #[schema(ignore)]
-    _hidden_output: NotYet,
+    /// Whether the model writes what streams do not show, such as reasoning; left out, it does not.
+    hidden_output: Option<bool>,
     #[serde(default, rename = "provider_name")]
     #[schema(ignore)]
     _provider_name: NotYet,
@@ -112,7 +110,7 @@ impl CreateBody {
             slug: self.slug,
             region: self.region.map(|Word(region)| region).unwrap_or_default(),
             target: target(self.targets, manager.scope, settings)?,
-            admission: self.admission.map(choice).transpose()?,
+            admission: self.admission.map(|Word(admission)| admission),
             private_allowed: manager.scope == Scope::Operator,
         })
     }
@@ -133,13 +131,9 @@ impl UpdateBody {
             slug,
             target: target.map(|target| (target, manager.scope == Scope::Operator)),
             region: region.map(|Word(region)| region),
-            admission: admission.map(|word| word.map(choice).transpose()).transpose()?,
+            admission: admission.map(|word| word.map(|Word(admission)| admission)),
         })
     }
-}
-
-fn choice(Word(word): Word<AdmissionWord>) -> Result<Admission, Error> {
-    word.choice()
 }
 
 /// The one target of an endpoint, as one with this scope may write it.
@@ -174,6 +168,7 @@ fn stated(body: TargetBody) -> Result<Target, Error> {
         vertex_config: body.vertex_config.map(vertex).transpose()?,
         max_output_tokens: body.max_output_tokens.map(|Whole(tokens)| tokens),
         tokenizer: body.tokenizer.map(|Word(tokenizer)| tokenizer),
+        hidden_output: body.hidden_output,
     })
 }
 

@@ -1,8 +1,9 @@
 //! The form of a question about a call, and of its answer.
 
-use domain::Admission;
-use limits::{Explanation, Fit, LimitState, PathLimit, PathSpec, Verdict};
+use domain::{Admission, BindingLimit, Limit, advice_on};
+use limits::{Explanation, Fit, LimitState, Measure, PathLimit, Verdict};
 use serde::{Deserialize, Serialize};
+use storage::TurnedAway;
 use utoipa::ToSchema;
 
 use crate::error::Error;
@@ -28,6 +29,8 @@ pub(super) struct ExplainBody {
     /// The bound that the call declares for its output, times the number of answers; 0 or left out: it declares none.
     #[schema(value_type = Option<u64>, maximum = 9_223_372_036_854_775_807_i64)]
     max_tokens: Option<Whole>,
+    /// Whether the answer would come as a stream: `hard` admits one step of it at a time. Left out: it comes whole.
+    stream: Option<bool>,
     #[serde(default, rename = "user")]
     #[schema(ignore)]
     _user: NotYet,
@@ -40,6 +43,7 @@ pub(super) struct Question {
     pub(super) model: String,
     pub(super) prompt_tokens: u64,
     pub(super) max_tokens: Option<u64>,
+    pub(super) stream: bool,
 }
 
 /// Who would call.
@@ -116,17 +120,18 @@ impl ExplainBody {
         let number = |whole: Option<Whole>| whole.map_or(0, |Whole(number)| number);
         let max_tokens = Some(number(self.max_tokens)).filter(|declared| *declared > 0);
         let prompt_tokens = number(self.prompt_tokens);
-        Ok(Question { who, model: model.as_ref().to_owned(), prompt_tokens, max_tokens })
+        let stream = self.stream.unwrap_or(false);
+        Ok(Question { who, model: model.as_ref().to_owned(), prompt_tokens, max_tokens, stream })
     }
 }
 
 impl ExplainView {
     /// Refused before any limit was looked at.
-    pub(super) fn unlimited(status: u16, code: &'static str, mode: Admission) -> Self {
+    pub(crate) fn turned_away(why: TurnedAway, mode: Admission) -> Self {
         Self {
             admitted: false,
-            status,
-            code: Some(code),
+            status: why.status(),
+            code: Some(why.code()),
             mode,
             hold: HoldView { requests: 0, tokens: 0, usd: 0 },
             limits: Vec::new(),
@@ -136,21 +141,21 @@ impl ExplainView {
         }
     }
 
-    /// What the limits say.
-    pub(super) fn of(
-        spec: &PathSpec,
+    /// What the limits say of a call to a target that writes at most `output_max` tokens in one answer.
+    pub(crate) fn of(
+        limits: &[PathLimit],
         explained: &Explanation,
         mode: Admission,
-        warnings: Vec<String>,
+        output_max: Option<u64>,
     ) -> Self {
-        let code = explained.refusal.and_then(|(limit, verdict)| {
-            spec.limits.get(limit).map(|limit| verdict.code(limit.counter.unit))
-        });
+        let code = explained
+            .refusal
+            .and_then(|(limit, verdict)| limits.get(limit).map(|limit| verdict.code(limit.counter.measure)));
         let passes_at = match explained.refusal {
             Some((_, Verdict::Wait { nanos, .. })) => Some(Moment::after(explained.at.wall_ms, nanos)),
             Some((_, Verdict::NeverFits)) | None => None,
         };
-        let rows = spec.limits.iter().zip(&explained.limits);
+        let rows = limits.iter().zip(&explained.limits);
         Self {
             admitted: explained.refusal.is_none(),
             status: if explained.refusal.is_none() { 200 } else { 429 },
@@ -160,9 +165,22 @@ impl ExplainView {
             limits: rows.map(|(limit, state)| VerdictView::of(limit, state, explained)).collect(),
             binding: explained.refusal.map(|(limit, _)| limit),
             passes_at,
-            warnings,
+            warnings: advice_on(&bindings(limits), mode, output_max),
         }
     }
+}
+
+/// The limits on use among these, as they are declared.
+fn bindings(limits: &[PathLimit]) -> Vec<BindingLimit> {
+    let binding = |path_limit: &PathLimit| match path_limit.counter.measure {
+        Measure::Concurrency => None,
+        Measure::Use(kind, unit) => {
+            let PathLimit { threshold, since, source, .. } = *path_limit;
+            let limit = Limit { kind, unit, threshold, since };
+            Some(BindingLimit { limit, source, owner: path_limit.counter.owner })
+        }
+    };
+    limits.iter().filter_map(binding).collect()
 }
 
 impl VerdictView {

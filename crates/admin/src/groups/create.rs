@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use domain::edit;
 
-use super::GroupView;
 use super::shape::CreateBody;
+use super::{GroupView, warn};
 use crate::access::Manager;
 use crate::admin::Admin;
 use crate::error::Error;
@@ -34,5 +34,6 @@ pub(crate) async fn group_create(
     };
     let (snapshot, group) = admin.edit(manager.right, created).await?;
     tracing::info!(group.id = %group.id, "group created");
+    warn(&snapshot, &group, &admin.settings);
     Ok(Answer(GroupView::of(&snapshot, &group)))
 }

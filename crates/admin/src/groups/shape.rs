@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use crate::admin::{Hierarchy, Settings};
 use crate::error::Error;
-use crate::json::{NotYet, Object, Text, Whole, Word, present};
+use crate::json::{Object, Text, Whole, Word, present};
 
 /// Most slugs of one group. Each is looked up in every list of its tree, so the work grows with the square.
 const MODELS_MAX: usize = 1_000;
@@ -103,10 +103,10 @@ struct ModelBody {
     #[schema(value_type = Option<Vec<LimitBody>>)]
     usage_limits: Option<Vec<Object<LimitBody>>>,
     #[schema(value_type = Option<Admission>)]
-    admission: Option<Word<AdmissionWord>>,
-    #[serde(default, rename = "max_concurrent_requests")]
-    #[schema(ignore)]
-    _max_concurrent_requests: NotYet,
+    admission: Option<Word<Admission>>,
+    /// The most calls in flight at once.
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 9_223_372_036_854_775_807_i64)]
+    max_concurrent_requests: Option<Whole>,
 }
 
 /// A ceiling on requests or tokens within a span.
@@ -121,32 +121,6 @@ struct LimitBody {
     /// The most that may be used. A gateway that is set to accept 0 blocks with it.
     #[schema(value_type = u64, minimum = 1, maximum = 9_223_372_036_854_775_807_i64)]
     threshold: Whole,
-}
-
-/// Every way of admission there will be; two of them there are.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum AdmissionWord {
-    Estimate,
-    Observed,
-    Learned,
-    Hard,
-}
-
-impl AdmissionWord {
-    /// The choice as a rule.
-    ///
-    /// # Errors
-    /// A way of admission that does not exist yet.
-    pub(crate) fn choice(self) -> Result<Admission, Error> {
-        match self {
-            Self::Estimate => Ok(Admission::Estimate),
-            Self::Observed => Ok(Admission::Observed),
-            Self::Learned | Self::Hard => Err(Error::invalid(
-                "admission: `learned` and `hard` are not available yet; use `estimate` or `observed`.",
-            )),
-        }
-    }
 }
 
 impl CreateBody {
@@ -201,19 +175,20 @@ fn model_drafts(models: Vec<Object<ModelBody>>, threshold_min: u64) -> Result<Ve
             "models lists more than {MODELS_MAX} slugs; use several groups."
         )));
     }
-    let models = models.into_iter().map(|Object(model)| model_draft(model)).collect::<Result<Vec<_>, _>>()?;
+    let models: Vec<_> = models.into_iter().map(|Object(model)| model_draft(model)).collect();
     check_models(&models, threshold_min)?;
     Ok(models)
 }
 
-fn model_draft(model: ModelBody) -> Result<ModelDraft, Error> {
-    let ModelBody { slug, rate_limits, usage_limits, admission, _max_concurrent_requests: NotYet } = model;
-    Ok(ModelDraft {
+fn model_draft(model: ModelBody) -> ModelDraft {
+    let ModelBody { slug, rate_limits, usage_limits, admission, max_concurrent_requests } = model;
+    ModelDraft {
         slug,
         rate_limits: limit_drafts(rate_limits),
         usage_limits: limit_drafts(usage_limits),
-        admission: admission.map(|Word(word)| word.choice()).transpose()?,
-    })
+        admission: admission.map(|Word(admission)| admission),
+        max_concurrent_requests: max_concurrent_requests.map(|Whole(calls)| calls),
+    }
 }
 
 fn limit_drafts(limits: Option<Vec<Object<LimitBody>>>) -> Vec<LimitDraft> {

@@ -6,7 +6,7 @@ use axum::extract::State;
 use domain::edit;
 
 use super::shape::UpdateBody;
-use super::{GroupView, named};
+use super::{GroupView, named, warn};
 use crate::access::Manager;
 use crate::admin::Admin;
 use crate::error::Error;
@@ -40,5 +40,6 @@ pub(crate) async fn group_update(
     };
     let (snapshot, group) = admin.edit(manager.right, updated).await?;
     tracing::info!(group.id = %group.id, "group updated");
+    warn(&snapshot, &group, &admin.settings);
     Ok(Answer(GroupView::of(&snapshot, &group)))
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use domain::{BindingLimit, Group, LimitType, Now, Slug, Snapshot, Unit, binding_limits};
-use limits::CounterKey;
+use limits::{CounterKey, Measure};
 use serde::Serialize;
 use storage::UseScope;
 use utoipa::ToSchema;
@@ -103,7 +103,7 @@ async fn used(
     slug: &Slug,
     (BindingLimit { limit, owner, .. }, now): (BindingLimit, Now),
 ) -> Result<Option<u64>, Error> {
-    let counter = CounterKey { owner, slug: slug.clone(), kind: limit.kind, unit: limit.unit };
+    let counter = CounterKey { owner, slug: slug.clone(), measure: Measure::Use(limit.kind, limit.unit) };
     if let Some(reading) =
         admin.engine.peek(group.root, &counter, limit.since, now).filter(|reading| reading.touched)
     {

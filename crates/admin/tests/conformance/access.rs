@@ -35,6 +35,7 @@ fn routes(workspace: &str) -> Vec<(Method, &'static str, String, Least)> {
         (Method::GET, "/v1/gateway/groups/{id}/limits", View),
         // It changes nothing, so it is a way of reading.
         (Method::POST, "/v1/gateway/explain", View),
+        (Method::GET, "/v1/gateway/decisions/{request_id}", View),
         (Method::POST, "/v1/gateway/groups/{id}/api_keys", Manage),
         (Method::GET, "/v1/gateway/groups/{id}/api_keys", View),
         (Method::POST, "/v1/gateway/groups/{id}/api_keys/register", Manage),
@@ -61,6 +62,7 @@ fn routes(workspace: &str) -> Vec<(Method, &'static str, String, Least)> {
     .map(|(method, template, least)| {
         let own = if template.starts_with("/v1/workspaces") { workspace } else { id };
         let path = template.replace("{id}", own).replace("{prefix}", "sky_0").replace("{name}", "nobody");
+        let path = path.replace("{request_id}", "019a0000-0000-7000-8000-000000000000");
         (method, template, path.replace("{key_id}", id), least)
     })
     .collect()

@@ -143,18 +143,32 @@ async fn an_operators_target_may_stand_in_a_private_network() {
 #[tokio::test]
 async fn features_that_are_not_there_yet_are_refused_and_null_asks_for_none() {
     let x = |field: &str, value: Value| endpoint("acme/x", with(compatible(), field, value));
-    let mut hard = endpoint("acme/x", compatible());
-    hard["admission"] = json!("hard");
     each_is_refused(&[
         ("pricing", x("pricing", json!({"input": 1}))),
-        ("hidden_output", x("hidden_output", json!(true))),
         ("provider_name", x("provider_name", json!("vllm"))),
-        ("admission", hard),
     ])
     .await;
     let gw = Gateway::start().await;
     let reply = gw.post(ENDPOINTS, x("pricing", Value::Null)).await;
     assert_eq!((reply.status, &reply.body["targets"]), (200, &json!([compatible()])));
+}
+
+#[tokio::test]
+async fn hidden_output_and_every_way_of_admission_are_stored_and_shown() {
+    let gw = Gateway::start().await;
+    let target = with(compatible(), "hidden_output", json!(true));
+    for (slug, word) in
+        [("acme/a", "estimate"), ("acme/b", "learned"), ("acme/c", "hard"), ("acme/d", "observed")]
+    {
+        let mut wanted = endpoint(slug, target.clone());
+        wanted["admission"] = json!(word);
+        let made = gw.post(ENDPOINTS, wanted).await;
+        assert_eq!((made.status, &made.body["targets"]), (200, &json!([target])));
+        assert_eq!(gw.get(&path(&made.body)).await.body["admission"], word);
+    }
+    let mut soft = endpoint("acme/x", compatible());
+    soft["admission"] = json!("soft");
+    refused(&gw.post(ENDPOINTS, soft).await, 400, "admission");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 #![cfg(test)]
 
 mod access;
+mod decisions;
 mod endpoints;
 mod explain;
 mod formats;

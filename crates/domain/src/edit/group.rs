@@ -38,6 +38,8 @@ pub struct ModelDraft {
     pub usage_limits: Vec<LimitDraft>,
     /// The group's own choice of admission.
     pub admission: Option<Admission>,
+    /// The most calls in flight at once.
+    pub max_concurrent_requests: Option<u64>,
 }
 
 /// A group as a client writes it.
@@ -75,6 +77,7 @@ pub fn check_models(models: &[ModelDraft], threshold_min: u64) -> Result<(), Rej
         }
         check_limits(&model.rate_limits, threshold_min, &[Unit::Second, Unit::Minute], "rate_limits")?;
         check_limits(&model.usage_limits, threshold_min, &[Unit::Day], "usage_limits")?;
+        check_ceiling(model.max_concurrent_requests)?;
     }
     Ok(())
 }
@@ -101,6 +104,15 @@ fn check_limits(
         }
     }
     Ok(())
+}
+
+fn check_ceiling(ceiling: Option<u64>) -> Result<(), Rejection> {
+    match ceiling {
+        Some(calls) if !(1..=THRESHOLD_MAX).contains(&calls) => Err(Rejection::invalid(format!(
+            "max_concurrent_requests is an integer from 1 to {THRESHOLD_MAX}; leave it out for no ceiling."
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Checks the length of a name or identifier.
@@ -232,6 +244,7 @@ fn declare(draft: ModelDraft, earlier: Option<&Model>, version: Version) -> Mode
         rate_limits: draft.rate_limits.into_iter().map(declared).collect(),
         usage_limits: draft.usage_limits.into_iter().map(declared).collect(),
         admission: draft.admission,
+        max_concurrent_requests: draft.max_concurrent_requests,
     }
 }
 
@@ -261,8 +274,13 @@ fn check_descendants(snapshot: &Snapshot, before: &Group, after: &Group) -> Resu
         };
         model.rate_limits.retain(tighter);
         model.usage_limits.retain(tighter);
+        let standing = earlier.and_then(|model| model.max_concurrent_requests);
+        model.max_concurrent_requests =
+            model.max_concurrent_requests.filter(|calls| standing.is_none_or(|standing| *calls < standing));
     }
-    if tightened.models.iter().all(|model| model.limits().next().is_none()) {
+    let says_nothing =
+        |model: &Model| model.limits().next().is_none() && model.max_concurrent_requests.is_none();
+    if tightened.models.iter().all(says_nothing) {
         return Ok(());
     }
     match snapshot.descendants(after.id).iter().any(|descendant| exceeds(descendant, &tightened)) {
@@ -273,12 +291,15 @@ fn check_descendants(snapshot: &Snapshot, before: &Group, after: &Group) -> Resu
 
 fn exceeds(child: &Group, ancestor: &Group) -> bool {
     child.models.iter().any(|model| {
-        let above = ancestor.model(model.slug.as_str());
-        model.limits().any(|limit| {
-            above
-                .into_iter()
-                .flat_map(Model::limits)
-                .any(|cap| cap.same_window(limit) && limit.threshold > cap.threshold)
+        ancestor.model(model.slug.as_str()).is_some_and(|above| {
+            let more_calls = match (model.max_concurrent_requests, above.max_concurrent_requests) {
+                (Some(calls), Some(cap)) => calls > cap,
+                (None, _) | (_, None) => false,
+            };
+            more_calls
+                || model.limits().any(|limit| {
+                    above.limits().any(|cap| cap.same_window(limit) && limit.threshold > cap.threshold)
+                })
         })
     })
 }

@@ -3,12 +3,16 @@
 use std::path::PathBuf;
 
 use anyhow::bail;
+use domain::{Admission, Snapshot, Version, advice};
 use storage::Store;
 
 use super::environment_variables;
 use super::output::say;
 use crate::config;
 use crate::node::Tls;
+
+/// Most sentences of advice at once.
+const ADVICE_MAX: usize = 50;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct CheckArgs {
@@ -41,7 +45,33 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<()> {
         }
         (found, known) if found < known => say(&format!(
             "store: version {found}; a start would copy it to {dir}/before-{known} and migrate it to {known}"
-        )),
-        (found, _) => say(&format!("store: version {found}; nothing to migrate")),
+        ))?,
+        (found, _) => say(&format!("store: version {found}; nothing to migrate"))?,
     }
+    match Store::configuration(&args.data_dir)? {
+        Some(snapshot) => advise(&snapshot, config.limits.admission),
+        None => say("limits: not looked at; the store was not closed in order, or has another version"),
+    }
+}
+
+/// Says which limits may surprise whoever set them.
+fn advise(snapshot: &Snapshot, otherwise: Admission) -> anyhow::Result<()> {
+    let groups =
+        snapshot.workspaces().flat_map(|workspace| snapshot.groups_after(workspace.id, Version::default()));
+    let mut said = groups.flat_map(|group| {
+        let name = group.metadata.external_entity_id.clone();
+        let of = move |model| (name.clone(), advice(snapshot, group, model, otherwise));
+        group.models.iter().map(of)
+    });
+    let mut left = ADVICE_MAX;
+    for (name, sentences) in said.by_ref() {
+        for sentence in sentences {
+            if left == 0 {
+                return say("warning: there is more of the same kind");
+            }
+            left -= 1;
+            say(&format!("warning: {name}: {sentence}"))?;
+        }
+    }
+    say("limits: looked at")
 }

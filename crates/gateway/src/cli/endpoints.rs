@@ -74,6 +74,12 @@ pub(super) struct TargetArgs {
     /// How prompts are counted: `o200k`, `cl100k`, `bytes`; by default the name of the model decides.
     #[arg(long)]
     tokenizer: Option<String>,
+    /// The most tokens that the model writes in one answer.
+    #[arg(long, value_name = "N")]
+    max_output_tokens: Option<u64>,
+    /// The model writes what its streams do not show, such as reasoning.
+    #[arg(long)]
+    hidden_output: bool,
 }
 
 pub(super) async fn run(client: &Client, command: EndpointsCommand) -> anyhow::Result<()> {
@@ -123,6 +129,8 @@ impl TargetArgs {
         target.extend(
             fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), Value::from(value?)))),
         );
+        target.extend(self.max_output_tokens.map(|tokens| ("max_output_tokens".to_owned(), tokens.into())));
+        target.extend(self.hidden_output.then(|| ("hidden_output".to_owned(), true.into())));
         Ok(Some(Value::Object(target)))
     }
 }

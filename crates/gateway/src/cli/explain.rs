@@ -34,6 +34,9 @@ pub(super) struct ExplainArgs {
     /// The bound that it declares for its output.
     #[arg(long, value_name = "N")]
     max_tokens: Option<u64>,
+    /// The answer would come as a stream, which the mode `hard` admits step by step.
+    #[arg(long)]
+    stream: bool,
 }
 
 pub(super) async fn run(args: ExplainArgs) -> anyhow::Result<()> {
@@ -62,12 +65,18 @@ impl ExplainArgs {
             "model": self.model,
             "prompt_tokens": self.prompt_tokens,
             "max_tokens": self.max_tokens,
+            "stream": self.stream,
         }))
     }
 }
 
 fn show(model: &str, answer: &Value) -> anyhow::Result<()> {
     say(&sentence(model, answer))?;
+    show_limits(answer)
+}
+
+/// Every limit with what it says of the call, and what may surprise about them.
+pub(super) fn show_limits(answer: &Value) -> anyhow::Result<()> {
     let limits = answer["limits"].as_array().map(Vec::as_slice).unwrap_or_default();
     if !limits.is_empty() {
         let row = |(nth, limit): (usize, &Value)| {
@@ -100,8 +109,7 @@ fn sentence(model: &str, answer: &Value) -> String {
         return format!("would be admitted now, holding 1 request and {tokens} tokens (mode {mode})");
     }
     let refused = format!("would be refused now: {} {}", text(&answer["status"]), text(&answer["code"]));
-    let binding = answer["binding"].as_u64().and_then(|nth| usize::try_from(nth).ok());
-    match (binding.map(|nth| &answer["limits"][nth]), &answer["passes_at"]) {
+    match (binding(answer), &answer["passes_at"]) {
         (Some(limit), Value::Null) => {
             let ceiling = format!("{} {}", window(limit), text(&limit["threshold"]));
             format!("{refused}, since {tokens} tokens never fit {ceiling}; it passes when it asks for less")
@@ -112,6 +120,12 @@ fn sentence(model: &str, answer: &Value) -> String {
         (None, _) if answer["status"] == 403 => format!("{refused}: its group does not list {model}"),
         (None, _) => format!("{refused}: no endpoint of its workspace serves {model}"),
     }
+}
+
+/// The limit that refuses the call.
+pub(super) fn binding(answer: &Value) -> Option<&Value> {
+    let nth = answer["binding"].as_u64().and_then(|nth| usize::try_from(nth).ok())?;
+    answer["limits"].get(nth)
 }
 
 #[cfg(test)]

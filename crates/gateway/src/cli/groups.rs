@@ -63,7 +63,8 @@ pub(super) struct CreateArgs {
     /// INDEPENDENT or CASCADING; one for a whole tree.
     #[arg(long, default_value = "INDEPENDENT")]
     mode: String,
-    /// A model and its limits: `acme/chat` or `acme/chat:REQUEST/MINUTE=100,TOKEN/DAY=1000000`. Repeat for more.
+    /// A model and its limits: `acme/chat` or `acme/chat:REQUEST/MINUTE=100,TOKEN/DAY=1000000`; `CONCURRENCY=4` bounds the
+    /// calls in flight, `ADMISSION=hard` says how calls are admitted. Repeat for more.
     #[arg(long, required_unless_present = "body")]
     model: Vec<String>,
 }
@@ -220,20 +221,26 @@ fn read_models(texts: &[String]) -> anyhow::Result<Value> {
     texts.iter().map(|text| read_model(text)).collect()
 }
 
-/// Reads `acme/chat:REQUEST/MINUTE=100,TOKEN/DAY=1000000`.
+/// Reads `acme/chat:REQUEST/MINUTE=100,TOKEN/DAY=1000000,CONCURRENCY=4,ADMISSION=hard`.
 fn read_model(text: &str) -> anyhow::Result<Value> {
-    let (slug, limits) = text.split_once(':').unwrap_or((text, ""));
-    let (mut rate_limits, mut usage_limits) = (Vec::new(), Vec::new());
-    for limit in limits.split(',').filter(|limit| !limit.is_empty()) {
-        let wrong = || Usage(format!("--model: `{limit}` is not a limit such as REQUEST/MINUTE=100"));
-        let (window, threshold) = limit.split_once('=').ok_or_else(wrong)?;
-        let (kind, unit) = window.split_once('/').ok_or_else(wrong)?;
-        let threshold: u64 = threshold.parse().map_err(|_| wrong())?;
-        let unit = unit.to_ascii_uppercase();
-        let list = if unit == "DAY" { &mut usage_limits } else { &mut rate_limits };
-        list.push(json!({ "type": kind.to_ascii_uppercase(), "unit": unit, "threshold": threshold }));
+    let (slug, parts) = text.split_once(':').unwrap_or((text, ""));
+    let mut model = json!({ "slug": slug, "rate_limits": [], "usage_limits": [] });
+    for part in parts.split(',').filter(|part| !part.is_empty()) {
+        let wrong = || Usage(format!("--model: `{part}` is not a limit such as REQUEST/MINUTE=100"));
+        let (name, value) = part.split_once('=').ok_or_else(wrong)?;
+        let number = || value.parse::<u64>().map_err(|_| wrong());
+        match name.to_ascii_uppercase().as_str() {
+            "ADMISSION" => model["admission"] = value.to_ascii_lowercase().into(),
+            "CONCURRENCY" => model["max_concurrent_requests"] = number()?.into(),
+            window => {
+                let (kind, unit) = window.split_once('/').ok_or_else(wrong)?;
+                let limit = json!({ "type": kind, "unit": unit, "threshold": number()? });
+                let list = if unit == "DAY" { "usage_limits" } else { "rate_limits" };
+                model[list].as_array_mut().ok_or_else(wrong)?.push(limit);
+            }
+        }
     }
-    Ok(json!({ "slug": slug, "rate_limits": rate_limits, "usage_limits": usage_limits }))
+    Ok(model)
 }
 
 #[cfg(test)]
@@ -246,6 +253,9 @@ mod tests {
         assert_eq!(model["slug"], "acme/chat");
         assert_eq!(model["rate_limits"][0], json!({ "type": "REQUEST", "unit": "MINUTE", "threshold": 100 }));
         assert_eq!(model["usage_limits"][0], json!({ "type": "TOKEN", "unit": "DAY", "threshold": 5 }));
+        let bounded = read_model("acme/chat:concurrency=4,ADMISSION=Hard").unwrap();
+        assert_eq!((&bounded["max_concurrent_requests"], &bounded["admission"]), (&json!(4), &json!("hard")));
+        assert!(read_model("acme/chat:CONCURRENCY=few").is_err());
         assert!(read_model("acme/chat:REQUEST=1").is_err());
         assert!(read_model("acme/chat:REQUEST/MINUTE=many").is_err());
     }

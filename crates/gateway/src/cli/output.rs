@@ -50,15 +50,18 @@ pub(super) fn live(row: &Value) -> String {
     format!("{}{pending}/{}", text(&row["used"]), text(&row["threshold"]))
 }
 
-/// Type and unit of a limit: `TOKEN/DAY`.
+/// Type and unit of a limit: `TOKEN/DAY`. Calls in flight have no unit.
 pub(super) fn window(limit: &Value) -> String {
-    format!("{}/{}", text(&limit["type"]), text(&limit["unit"]))
+    let kind = text(&limit["type"]);
+    if limit["unit"].is_null() { kind } else { format!("{kind}/{}", text(&limit["unit"])) }
 }
 
 /// The limits of one model entry, as people read them: `REQUEST/MINUTE 100, TOKEN/DAY 10000000`.
 pub(super) fn limits_of(model: &Value) -> String {
     let list = |name: &str| model.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
     let shown = |limit: &Value| format!("{} {}", window(limit), text(&limit["threshold"]));
-    let all: Vec<String> = list("rate_limits").iter().chain(&list("usage_limits")).map(shown).collect();
+    let ceiling = model["max_concurrent_requests"].as_u64().map(|calls| format!("CONCURRENCY {calls}"));
+    let limits = list("rate_limits").into_iter().chain(list("usage_limits"));
+    let all: Vec<String> = limits.map(|limit| shown(&limit)).chain(ceiling).collect();
     if all.is_empty() { "no limit of its own".to_owned() } else { all.join(", ") }
 }

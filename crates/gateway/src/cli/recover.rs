@@ -36,7 +36,7 @@ pub(super) async fn run(args: RecoverArgs) -> anyhow::Result<()> {
         let holder = found.locked_by.map_or_else(|| "another process".into(), |pid| format!("process {pid}"));
         bail!("{holder} serves from {}; stop it first", args.data_dir.display());
     }
-    let store = serve::open(&args.data_dir, &Arc::new(Engine::new()))?;
+    let store = serve::open(&config, &args.data_dir, &Arc::new(Engine::new()))?;
     let (clock, _) = SystemClock::start(store.last_recorded_ms());
     let key = keys::recover(&store, &clock).await?;
     store.close();

@@ -70,7 +70,7 @@ pub(super) async fn start(
 ) -> anyhow::Result<Running> {
     create_private_dir(data_dir).with_context(|| format!("cannot create {}", data_dir.display()))?;
     let engine = Arc::new(Engine::new());
-    let store = open(data_dir, &engine)?;
+    let store = open(config, data_dir, &engine)?;
     let (clock, step) = SystemClock::start(store.last_recorded_ms());
     let clock = Arc::new(clock);
     tokio::spawn(keep_time(Arc::clone(&clock), Arc::clone(&engine), step));
@@ -85,10 +85,15 @@ fn create_private_dir(dir: &Path) -> std::io::Result<()> {
 }
 
 /// Opens the store with its master key.
-pub(super) fn open(data_dir: &Path, engine: &Arc<Engine>) -> anyhow::Result<Store> {
+pub(super) fn open(config: &Config, data_dir: &Path, engine: &Arc<Engine>) -> anyhow::Result<Store> {
     let master_key = keys::master_key(data_dir, environment(MASTER_KEY_VARIABLE).as_deref())?;
-    let options =
-        Options { dir: data_dir.to_owned(), master_key, engine: Arc::clone(engine), now: raw_now() };
+    let options = Options {
+        dir: data_dir.to_owned(),
+        master_key,
+        engine: Arc::clone(engine),
+        now: raw_now(),
+        decisions: config.limits.decision_bounds(),
+    };
     match Store::open(options) {
         Ok(store) => Ok(store),
         Err(error @ OpenError::Locked { .. }) => Err(anyhow::Error::new(error)),

@@ -8,6 +8,12 @@ use anyhow::bail;
 use domain::Admission;
 use domain::destination::{BaseUrl, Network};
 use serde::{Deserialize, Deserializer};
+use storage::DecisionBounds;
+
+/// Largest `limits.decisions`.
+const DECISIONS_MAX: usize = 1_000_000;
+/// Largest `limits.decisions_disk_mb`.
+const DECISIONS_DISK_MB_MAX: u64 = 4_096;
 
 /// The whole configuration.
 #[derive(Debug, Clone, Deserialize)]
@@ -64,8 +70,21 @@ pub struct DataPlaneSection {
 pub struct LimitsSection {
     #[serde(deserialize_with = "admission")]
     pub admission: Admission,
+    pub hard_min_output: u64,
+    pub decisions: usize,
+    pub decisions_disk_mb: u64,
+    pub on_client_gone: OnClientGone,
     #[serde(deserialize_with = "duration")]
     pub drain_timeout: Duration,
+    pub reveal_ancestors: bool,
+}
+
+/// `limits.on_client_gone`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnClientGone {
+    Cancel,
+    Drain,
 }
 
 /// `[upstream]`
@@ -174,6 +193,17 @@ impl Config {
                 bail!("{key}: {value} is not from 1 to 1000000");
             }
         }
+        let LimitsSection { decisions, decisions_disk_mb, .. } = self.limits;
+        if decisions > DECISIONS_MAX {
+            bail!(
+                "limits.decisions: {decisions} is more than {DECISIONS_MAX}, which take a gigabyte of memory and more"
+            );
+        }
+        if decisions_disk_mb > DECISIONS_DISK_MB_MAX {
+            bail!(
+                "limits.decisions_disk_mb: {decisions_disk_mb} is more than {DECISIONS_DISK_MB_MAX}, which take seconds to read"
+            );
+        }
         if self.server.tls_cert.is_some() != self.server.tls_key.is_some() {
             bail!("server.tls_cert and server.tls_key: one without the other; give both, or neither");
         }
@@ -193,6 +223,17 @@ impl Config {
             }
         }
         Ok(self)
+    }
+}
+
+impl LimitsSection {
+    /// How many decisions on calls are kept.
+    #[must_use]
+    pub fn decision_bounds(&self) -> DecisionBounds {
+        DecisionBounds {
+            in_memory: self.decisions,
+            on_disk: self.decisions_disk_mb.saturating_mul(1024 * 1024),
+        }
     }
 }
 
@@ -223,11 +264,12 @@ fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Network>, 
 fn admission<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Admission, D::Error> {
     match String::deserialize(deserializer)?.as_str() {
         "estimate" => Ok(Admission::Estimate),
+        "learned" => Ok(Admission::Learned),
+        "hard" => Ok(Admission::Hard),
         "observed" => Ok(Admission::Observed),
-        later @ ("learned" | "hard") => {
-            Err(serde::de::Error::custom(format!("`{later}` is not available yet")))
-        }
-        other => Err(serde::de::Error::custom(format!("`{other}` is neither `estimate` nor `observed`"))),
+        other => Err(serde::de::Error::custom(format!(
+            "`{other}` is none of `estimate`, `learned`, `hard`, `observed`"
+        ))),
     }
 }
 

@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 
 use admin::Hierarchy;
 use domain::SecretValue;
+use limits::Shown;
 use proxy::{Bearer, CallLog, Timeouts, UpstreamSettings};
 
 use super::guard::Patience;
-use crate::config::{Config, LogCalls};
+use crate::config::{self, Config, LogCalls};
 
 const MIB: usize = 1024 * 1024;
 
@@ -24,9 +25,15 @@ pub(super) fn proxy_settings(
     let upstream = &config.upstream;
     proxy::Settings {
         admission: config.limits.admission,
+        hard_min_output: config.limits.hard_min_output,
         body_max: config.server.max_body_mb.saturating_mul(MIB),
         buffered_max: config.server.max_buffered_mb.saturating_mul(MIB),
         bearer: if config.data_plane.strict_bearer { Bearer::Refused } else { Bearer::Accepted },
+        shown: if config.limits.reveal_ancestors { Shown::All } else { Shown::Own },
+        on_client_gone: match config.limits.on_client_gone {
+            config::OnClientGone::Cancel => proxy::OnClientGone::Cancel,
+            config::OnClientGone::Drain => proxy::OnClientGone::Drain,
+        },
         drain_timeout: config.limits.drain_timeout,
         calls: match config.log.calls {
             LogCalls::Off => CallLog::Off,
@@ -68,6 +75,7 @@ pub(super) fn admin_settings(config: &Config) -> admin::Settings {
     let management = &config.management;
     admin::Settings {
         admission: config.limits.admission,
+        hard_min_output: config.limits.hard_min_output,
         hierarchy: if management.hierarchy_optional { Hierarchy::Optional } else { Hierarchy::Required },
         threshold_min: if management.accept_zero_threshold { 0 } else { 1 },
         body_max: management.max_body_mb.saturating_mul(MIB),

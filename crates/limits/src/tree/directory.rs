@@ -1,17 +1,19 @@
 //! Which counter has which entry of the slab: what binding, reading and sweeping need, and no call ever touches.
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use domain::{Day, LimitType, Unit, Version};
-use foldhash::{HashMap, HashMapExt};
 
 use crate::counter::Counter;
+use crate::lock::Seed;
+use crate::measure::Measure;
 use crate::path::{CounterKey, PathLimit};
 
 /// Names and entries of a tree's counters.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Directory {
-    named: HashMap<CounterKey, Named>,
+    named: HashMap<CounterKey, Named, Seed>,
     /// Unlinked counters whose reservations have not all settled.
     retired: Vec<u32>,
     free: Vec<u32>,
@@ -46,13 +48,7 @@ pub(crate) enum Work {
 impl Named {
     /// Whether this is the limit's counter. One of a day is not if the limit came back after a gap.
     fn serves(&self, limit: &PathLimit) -> bool {
-        limit.counter.unit != Unit::Day || limit.since <= self.seen
-    }
-}
-
-impl Default for Directory {
-    fn default() -> Self {
-        Self { named: HashMap::new(), retired: Vec::new(), free: Vec::new(), len: 0 }
+        limit.counter.measure.unit() != Some(Unit::Day) || limit.since <= self.seen
     }
 }
 
@@ -81,16 +77,18 @@ impl Directory {
                 let known = entry.get_mut();
                 let serves = known.serves(limit);
                 known.seen = known.seen.max(epoch);
-                match (limit.counter.unit, limit.counter.kind) {
+                match limit.counter.measure {
                     _ if !serves => {
                         let old = std::mem::replace(&mut known.at, vacant());
                         retired.push(old);
                         Work::Open { at: known.at, fresh: fresh(), retires: Some(old) }
                     }
-                    (Unit::Second | Unit::Minute, LimitType::Request) => {
+                    Measure::Use(LimitType::Request, Unit::Second | Unit::Minute) => {
                         Work::Reshape { at: known.at, fresh: fresh() }
                     }
-                    (Unit::Day, _) | (_, LimitType::Token) => Work::Keep { at: known.at },
+                    Measure::Use(_, Unit::Day) | Measure::Use(LimitType::Token, _) | Measure::Concurrency => {
+                        Work::Keep { at: known.at }
+                    }
                 }
             }
         }

@@ -4,18 +4,34 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod checks;
 mod follower;
 mod oracle;
 mod trace;
 
-use domain::{LimitType, Now, THRESHOLD_MAX, Unit};
-use limits::{CounterKey, Fit, LimitState, Need, Standing, Verdict};
+use domain::{Day, LimitType, Now, THRESHOLD_MAX, Unit};
+use limits::{CounterKey, Fit, Measure, Need, Reading, Verdict};
 use proptest::prelude::*;
 
+use crate::checks::{
+    calls_key, check_grant, check_standings, check_state, day_key, holds_forbid, holds_forbid_more,
+    without_guess, without_guesses_and_edits, without_states, without_wall,
+};
 use crate::follower::Follower;
-use crate::trace::{Declared, Outcome, PATHS, Step, World, amount, demand, limits, need, steps};
+use crate::trace::{Declared, Outcome, PATHS, Step, World, amount, limits, need, room, steps};
+
+/// Traces of each property, where `PROPTEST_CASES` does not say otherwise.
+const TRACES: u32 = 2_048;
+
+fn traces() -> ProptestConfig {
+    let otherwise = std::env::var_os("PROPTEST_CASES").is_some();
+    let config = ProptestConfig::default();
+    if otherwise { config } else { ProptestConfig { cases: TRACES, ..config } }
+}
 
 proptest! {
+    #![proptest_config(traces())]
+
     /// 1 strict cap, 8 overage in full, 9 refunds only where charged, 17 one day per charge, 18 a reset keeps pending:
     /// after every step every counter shows what the oracle's log shows, and no admission passes a cap in it.
     #[test]
@@ -31,9 +47,12 @@ proptest! {
     fn after_quiescence_nothing_is_pending_and_an_ancestor_has_the_sum_of_its_subtree(steps in steps()) {
         let limits: Vec<Declared> = [LimitType::Request, LimitType::Token].into_iter().flat_map(|kind| {
             (0..4).map(move |owner| Declared { key: day_key(owner, kind), threshold: 1_000 })
-        }).collect();
+        }).chain((0..4).map(|owner| Declared { key: calls_key(owner), threshold: 50 })).collect();
         let steps: Vec<Step> = steps.into_iter().filter(|step| !matches!(step, Step::Edit { .. })).collect();
         let mut world = World::after(&limits, &steps);
+        let [root, middle, left, right] = [0, 1, 2, 3].map(|owner| world.read(&calls_key(owner)).pending);
+        prop_assert_eq!((root, middle), (u64::try_from(world.held.len()).unwrap(), root));
+        prop_assert!(left + right <= middle);
         while !world.held.is_empty() {
             world.step(&Step::Settle { nth: 0, tokens: 3 });
         }
@@ -42,6 +61,10 @@ proptest! {
             prop_assert_eq!([root.pending, middle.pending, left.pending, right.pending], [0; 4]);
             prop_assert_eq!(root.used, middle.used);
             prop_assert!(left.used + right.used <= middle.used);
+        }
+        for owner in 0..4 {
+            let none = Reading { used: 0, pending: 0, touched: false };
+            prop_assert_eq!(world.read(&calls_key(owner)), none);
         }
     }
 
@@ -55,8 +78,12 @@ proptest! {
             let outcome = world.step(step);
             let after = world.read_all();
             match (step, outcome) {
-                (Step::Ask { path, .. }, Outcome::Admitted { tokens, standings }) => {
+                (Step::Ask { path, need, .. }, Outcome::Admitted { tokens, standings, .. }) => {
                     let on_path = world.on_path(*path);
+                    check_grant(*need, tokens, room(&on_path, |key| {
+                        let nth = world.limits.iter().position(|limit| limit.key == *key).unwrap();
+                        before[nth].0 + before[nth].1
+                    }))?;
                     for (limit, (before, after)) in world.limits.iter().zip(before.iter().zip(&after)) {
                         let amount = if on_path.contains(limit) { amount(&limit.key, tokens) } else { 0 };
                         prop_assert_eq!(before.0 + before.1 + amount, after.0 + after.1);
@@ -68,6 +95,15 @@ proptest! {
                     prop_assert_eq!(before, after);
                     check_standings(&world, &world.on_path(*path), &standings)?;
                 }
+                (Step::TopUp { nth, tokens, .. }, Outcome::ToppedUp) => {
+                    let path = &world.held[nth % world.held.len()].path;
+                    for (limit, (before, after)) in world.limits.iter().zip(before.iter().zip(&after)) {
+                        let more = limit.key.measure.counts_tokens() && path.iter().any(|on| on.key == limit.key);
+                        let amount = if more { *tokens } else { 0 };
+                        prop_assert_eq!(before.0 + before.1 + amount, after.0 + after.1);
+                    }
+                }
+                (Step::TopUp { .. }, _) => prop_assert_eq!(before, after),
                 (Step::Edit { .. } | Step::Sweep, _) => prop_assert_eq!(before, after),
                 _ => {}
             }
@@ -80,7 +116,7 @@ proptest! {
         calls in prop::collection::vec((0..u64::MAX, 0..u64::MAX, 0..40_000_000_000_u64), 1..30),
         unit in prop_oneof![Just(Unit::Minute), Just(Unit::Day)],
     ) {
-        let key = CounterKey { unit, ..day_key(0, LimitType::Token) };
+        let key = CounterKey { measure: Measure::Use(LimitType::Token, unit), ..day_key(0, LimitType::Token) };
         let mut world = World::new(&[Declared { key: key.clone(), threshold: THRESHOLD_MAX }]);
         let mut charges: Vec<(Now, u128)> = Vec::new();
         for (asked, used, pause) in calls {
@@ -93,6 +129,15 @@ proptest! {
             let exact: u128 = charges.iter().filter(|(at, _)| in_window(at)).map(|(_, amount)| amount).sum();
             if let Outcome::Admitted { tokens, .. } = world.ask(2, need, 0) {
                 prop_assert!(exact + u128::from(tokens.max(1)) <= u128::from(THRESHOLD_MAX));
+                let more = used >> 2;
+                let grown = exact + u128::from(tokens) + u128::from(more.max(1));
+                match world.step(&Step::TopUp { nth: 0, tokens: more, lag: 0 }) {
+                    Outcome::ToppedUp => prop_assert!(grown <= u128::from(THRESHOLD_MAX)),
+                    Outcome::Nothing
+                    | Outcome::Admitted { .. }
+                    | Outcome::Refused { .. }
+                    | Outcome::NotToppedUp { .. } => prop_assert!(unit != Unit::Day || grown > u128::from(THRESHOLD_MAX)),
+                }
                 charges.push((world.now, used.into()));
                 world.step(&Step::Settle { nth: 0, tokens: used });
             }
@@ -125,7 +170,7 @@ proptest! {
         with.push(unlimited);
         let verdicts = |limits: &[Declared]| {
             let mut world = World::new(limits);
-            steps.iter().map(|step| world.step(step)).collect::<Vec<_>>()
+            steps.iter().map(|step| without_states(world.step(step))).collect::<Vec<_>>()
         };
         prop_assert_eq!(verdicts(&without), verdicts(&with));
     }
@@ -144,7 +189,7 @@ proptest! {
         let nth = raised.0 % after.limits.len();
         let lower = &after.limits[nth];
         let higher = lower.threshold + raised.1;
-        let is_log = lower.key.kind == LimitType::Request && lower.threshold <= 64;
+        let is_log = matches!(lower.key.measure, Measure::Use(LimitType::Request, _)) && lower.threshold <= 64;
         let threshold = if is_log { higher.min(64) } else { higher };
         after.step(&Step::Edit { nth, threshold });
         if let Outcome::Admitted { .. } = before.ask(path, need, 0) {
@@ -187,6 +232,85 @@ proptest! {
         }
     }
 
+    /// 15 for top-ups: in a world that stands still the same top-up is granted then, and not a millisecond earlier.
+    #[test]
+    fn the_wait_for_a_top_up_is_sufficient_and_tight(limits in limits(), steps in steps()) {
+        let mut world = World::new(&limits);
+        for (nth, step) in steps.iter().enumerate() {
+            let outcome = world.step(step);
+            let (Step::TopUp { nth: call, tokens, .. }, Outcome::NotToppedUp { verdict, .. }) = (step, outcome) else {
+                continue;
+            };
+            let asks_later = |wait: u64| {
+                let mut frozen = World::after(&limits, &steps[..nth]);
+                frozen.wait(wait);
+                frozen.step(&Step::TopUp { nth: *call, tokens: *tokens, lag: 0 })
+            };
+            match verdict {
+                Verdict::NeverFits => {
+                    let never = matches!(
+                        asks_later(200_000_000_000_000),
+                        Outcome::NotToppedUp { verdict: Verdict::NeverFits, .. }
+                    );
+                    prop_assert!(never);
+                }
+                Verdict::Wait { hold_may_end: true, nanos } => prop_assert_eq!(nanos, 1_000_000_000),
+                // What is held alone forbids it for ever: there is no such time while nothing settles.
+                Verdict::Wait { .. } if holds_forbid_more(&world, *call, *tokens) => {}
+                Verdict::Wait { nanos, .. } => {
+                    prop_assert_eq!(asks_later(nanos), Outcome::ToppedUp);
+                    let early = asks_later(nanos.saturating_sub(1_000_000));
+                    let refused = matches!(early, Outcome::NotToppedUp { .. });
+                    prop_assert!(refused, "{} is not tight", nanos);
+                }
+            }
+        }
+    }
+
+    /// What an admission saw is what stands right after it: the numbers to the last token, the times of days to the
+    /// millisecond; of those of rolling windows, more is never left before it is foretold, and all is back when it is.
+    #[test]
+    fn what_an_admission_saw_is_what_stands_after_it(limits in limits(), steps in steps()) {
+        let mut world = World::new(&limits);
+        for step in &steps {
+            let outcome = world.step(step);
+            let (Step::Ask { path, .. }, Outcome::Admitted { seen, tokens, .. }) = (step, outcome) else { continue };
+            let after = world.explain(*path, Need::Observed).limits;
+            let on_path = world.on_path(*path);
+            prop_assert_eq!(seen.len(), after.len());
+            for (limit, (seen, after)) in on_path.iter().zip(seen.iter().zip(&after)) {
+                prop_assert_eq!(seen.reading, after.reading);
+                prop_assert_eq!((seen.remaining, seen.debt, seen.fit), (after.remaining, 0, Fit::Fits));
+                prop_assert_eq!(seen.restored_in.is_some(), after.restored_in.is_some());
+                prop_assert_eq!(seen.eases_in.is_some(), after.eases_in.is_some());
+                prop_assert!(seen.restored_in >= after.restored_in && seen.eases_in <= after.eases_in);
+                let is_day = limit.key.measure.unit() == Some(Unit::Day);
+                prop_assert!(!is_day || seen.eases_in == after.eases_in);
+                let is_exact = is_day || amount(&limit.key, tokens) > 0;
+                prop_assert!(!is_exact || seen.restored_in == after.restored_in);
+            }
+        }
+    }
+
+    /// 19 a step of the wall clock, of any size, leaves every rolling verdict as it is.
+    #[test]
+    fn a_wall_clock_that_jumps_changes_no_rolling_verdict(
+        limits in limits(),
+        steps in steps(),
+        jumps in prop::collection::vec(0..400_000_000_u64, 60),
+    ) {
+        let rolling = |limit: &Declared| limit.key.measure.unit() != Some(Unit::Day);
+        let limits: Vec<Declared> = limits.into_iter().filter(rolling).collect();
+        let (mut steady, mut jumping) = (World::new(&limits), World::new(&limits));
+        for (step, jump) in steps.iter().zip(jumps) {
+            // Set back past what is tolerated, now and then.
+            jumping.skew_ms = if jump < 50_000_000 { 0 } else { jumping.skew_ms + jump };
+            jumping.engine.lower_wall(jumping.now.wall_ms.min(Day(20_000).start_ms() + jumping.skew_ms));
+            jumping.wait(0);
+            prop_assert_eq!(without_wall(steady.step(step)), without_wall(jumping.step(step)));
+        }
+    }
+
     /// An explanation is the verdict of the same call at that moment: admitted with as many tokens, or refused by the
     /// same limit with the same wait; and it shows the very numbers that the call's own limits have then.
     #[test]
@@ -205,7 +329,7 @@ proptest! {
                 check_state(&world, limit, state)?;
             }
             match world.step(step) {
-                Outcome::Admitted { tokens, standings } => {
+                Outcome::Admitted { tokens, standings, .. } => {
                     prop_assert_eq!((explained.tokens, explained.refusal), (tokens, None));
                     prop_assert!(explained.limits.iter().all(|state| state.fit == Fit::Fits));
                     for standing in standings {
@@ -214,7 +338,8 @@ proptest! {
                         prop_assert_eq!(before, standing.remaining + amount);
                     }
                 }
-                Outcome::Refused { limit, verdict, standings } => {
+                Outcome::Refused { limit, verdict, standings, states, at } => {
+                    prop_assert_eq!((&states, at), (&explained.limits, explained.at));
                     prop_assert_eq!(explained.refusal, Some((limit, verdict)));
                     let said = match verdict {
                         Verdict::NeverFits => Fit::Never,
@@ -226,7 +351,9 @@ proptest! {
                         prop_assert_eq!(state.remaining, standing.remaining);
                     }
                 }
-                Outcome::Nothing => return Err(TestCaseError::fail("an ask has an outcome")),
+                Outcome::Nothing | Outcome::ToppedUp | Outcome::NotToppedUp { .. } => {
+                    return Err(TestCaseError::fail("an ask has an outcome"));
+                }
             }
         }
     }
@@ -296,7 +423,8 @@ proptest! {
 fn sustained_use_is_close_to_the_threshold() {
     for (unit, window_ns, per_cent) in [(Unit::Minute, 60_000_000_000, 98), (Unit::Second, 1_000_000_000, 90)]
     {
-        let key = CounterKey { unit, ..day_key(0, LimitType::Token) };
+        let key =
+            CounterKey { measure: Measure::Use(LimitType::Token, unit), ..day_key(0, LimitType::Token) };
         let threshold = 2_000;
         let mut world = World::new(&[Declared { key, threshold }]);
         // Evenly spaced calls, a little more than fit.
@@ -311,60 +439,4 @@ fn sustained_use_is_close_to_the_threshold() {
         assert!(admitted * 100 >= usable * per_cent, "{unit:?}: {admitted} of {usable}");
         assert!(admitted <= usable + threshold);
     }
-}
-
-/// 16: what is told is what is left of the caller's own limits.
-fn check_standings(world: &World, path: &[Declared], standings: &[Standing]) -> Result<(), TestCaseError> {
-    let own = path.iter().filter(|limit| limit.key.owner == path[0].key.owner).count();
-    prop_assert!(standings.len() == own || standings.is_empty());
-    for standing in standings {
-        let limit = &path[standing.limit];
-        let reading = world.read(&limit.key);
-        prop_assert_eq!(standing.remaining, limit.threshold.saturating_sub(reading.used + reading.pending));
-        prop_assert_eq!(standing.reset_nanos == 0, reading.used + reading.pending == 0);
-    }
-    Ok(())
-}
-
-/// An explanation shows what the counter holds, and what follows from that.
-fn check_state(world: &World, limit: &Declared, state: &LimitState) -> Result<(), TestCaseError> {
-    let reading = world.read(&limit.key);
-    let level = reading.used + reading.pending;
-    prop_assert_eq!((state.reading.used, state.reading.pending), (reading.used, reading.pending));
-    prop_assert_eq!(state.remaining, limit.threshold.saturating_sub(level));
-    prop_assert_eq!(state.debt, level.saturating_sub(limit.threshold));
-    prop_assert_eq!(state.restored_in.is_some(), reading.used > 0);
-    prop_assert!(state.eases_in <= state.restored_in);
-    Ok(())
-}
-
-/// Whether a day limit has no room beside its holds alone.
-fn holds_forbid(world: &World, path: usize, need: Need) -> bool {
-    let path = world.on_path(path);
-    path.iter().any(|limit| {
-        let pending = world.read(&limit.key).pending;
-        pending > 0 && pending + demand(&path, limit, need) > limit.threshold
-    })
-}
-
-/// A guess asks for more where a threshold is higher.
-fn without_guess(need: Need) -> Need {
-    match need {
-        Need::Guessed { prompt, output } => Need::Declared { prompt, output },
-        Need::Declared { .. } | Need::Observed => need,
-    }
-}
-
-fn without_guesses_and_edits(step: Step) -> Option<Step> {
-    match step {
-        Step::Edit { .. } => None,
-        Step::Ask { path, need, lag } => Some(Step::Ask { path, need: without_guess(need), lag }),
-        Step::Wait(_) | Step::Settle { .. } | Step::Release { .. } | Step::Cancel { .. } | Step::Sweep => {
-            Some(step)
-        }
-    }
-}
-
-fn day_key(owner: u64, kind: LimitType) -> CounterKey {
-    CounterKey { owner: domain::GroupId(owner), slug: "acme/chat".parse().unwrap(), kind, unit: Unit::Day }
 }

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use domain::{Day, LimitType, Now, Unit};
-use limits::CounterKey;
+use limits::{CounterKey, Measure};
 
+use crate::follower::InFlight;
 use crate::trace::{Declared, amount};
 
 /// What a ring may keep an old charge beyond its window: the rest of its slot, and one step of rounding.
@@ -41,7 +42,7 @@ pub(crate) struct Level {
 impl Oracle {
     pub(crate) fn observe_thresholds(&mut self, limits: &[Declared]) {
         for limit in limits {
-            let long = limit.threshold > LOG_LEN_MAX || limit.key.kind == LimitType::Token;
+            let long = limit.threshold > LOG_LEN_MAX || limit.key.measure.counts_tokens();
             self.log(&limit.key).was_ring |= long;
         }
     }
@@ -49,31 +50,48 @@ impl Oracle {
     pub(crate) fn admitted(&mut self, path: &[Declared], tokens: u64, at: Now) {
         for Declared { key, .. } in path {
             let amount = amount(key, tokens);
-            match (key.kind, key.unit) {
-                (LimitType::Token, Unit::Day) => self.log(key).pending += amount,
+            match key.measure {
+                Measure::Use(LimitType::Token, Unit::Day) | Measure::Concurrency => {
+                    self.log(key).pending += amount;
+                }
                 _ => self.log(key).charges.push(Charge { at, amount }),
             }
         }
     }
 
+    pub(crate) fn topped_up(&mut self, path: &[Declared], tokens: u64, at: Now) {
+        for Declared { key, .. } in path {
+            match key.measure {
+                Measure::Use(LimitType::Token, Unit::Day) => {
+                    self.log(key).pending += tokens;
+                }
+                Measure::Use(LimitType::Token, _) => {
+                    self.log(key).charges.push(Charge { at, amount: tokens });
+                }
+                Measure::Use(LimitType::Request, _) | Measure::Concurrency => {}
+            }
+        }
+    }
+
     /// `requests`: 1 if the request stays charged.
-    pub(crate) fn ended(
-        &mut self,
-        path: &[CounterKey],
-        charged: Now,
-        (held, used, requests): (u64, u64, u64),
-        at: Now,
-    ) {
-        for key in path {
+    pub(crate) fn ended(&mut self, call: &InFlight, (used, requests): (u64, u64), at: Now) {
+        let held: u64 = call.charges.iter().map(|(_, amount)| amount).sum();
+        for Declared { key, .. } in &call.path {
             let log = self.log(key);
-            match (key.kind, key.unit) {
-                (LimitType::Request, _) => log.give_back(1 - requests, charged),
-                (LimitType::Token, Unit::Day) => {
+            match key.measure {
+                Measure::Concurrency => log.pending -= 1,
+                Measure::Use(LimitType::Request, _) => log.give_back(1 - requests, call.charges[0].0),
+                Measure::Use(LimitType::Token, Unit::Day) => {
                     log.pending -= held;
                     log.charges.push(Charge { at, amount: used });
                 }
-                (LimitType::Token, _) => {
-                    log.give_back(held.saturating_sub(used), charged);
+                Measure::Use(LimitType::Token, _) => {
+                    // Newest first, each part to the time that took it.
+                    let mut surplus = held.saturating_sub(used);
+                    for &(charged, amount) in call.charges.iter().rev() {
+                        log.give_back(surplus.min(amount), charged);
+                        surplus -= surplus.min(amount);
+                    }
                     log.charges.push(Charge { at, amount: used.saturating_sub(held) });
                 }
             }
@@ -83,13 +101,14 @@ impl Oracle {
     pub(crate) fn level(&self, key: &CounterKey, now: Now) -> Level {
         let Some(log) = self.counters.get(key) else { return Level { exact: 0, most: 0, pending: 0 } };
         let since = |age: u64| log.sum(|at| at.mono_ns.saturating_add(age) > now.mono_ns);
-        let (exact, most) = match key.unit {
-            Unit::Day => {
+        let (exact, most) = match key.measure.unit() {
+            None => (0, 0),
+            Some(Unit::Day) => {
                 let used = log.sum(|at| Day::of(at.wall_ms) == now.day());
                 (used, used)
             }
-            Unit::Second => (since(1_000_000_000), since(1_000_000_000 + SLACK_SECOND_NS)),
-            Unit::Minute => (since(60_000_000_000), since(60_000_000_000 + SLACK_MINUTE_NS)),
+            Some(Unit::Second) => (since(1_000_000_000), since(1_000_000_000 + SLACK_SECOND_NS)),
+            Some(Unit::Minute) => (since(60_000_000_000), since(60_000_000_000 + SLACK_MINUTE_NS)),
         };
         Level { exact, most: if log.was_ring { most } else { exact }, pending: log.pending }
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use domain::{Day, GroupId, LimitType, Now, Unit, Version};
 use limits::{
-    CounterKey, CounterScope, Decision, Engine, Explanation, Need, Path, PathLimit, PathSpec, Reading,
-    Reservation, Standing, Verdict,
+    CounterKey, CounterScope, Decision, Engine, Explanation, LimitState, Measure, Need, Path, PathLimit,
+    PathSpec, Reading, Refusal, Reservation, Seen, Shown, Standing, TopUp, Verdict,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -30,6 +30,11 @@ pub(crate) enum Step {
         need: Need,
         lag: u64,
     },
+    TopUp {
+        nth: usize,
+        tokens: u64,
+        lag: u64,
+    },
     Settle {
         nth: usize,
         tokens: u64,
@@ -50,8 +55,10 @@ pub(crate) enum Step {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Outcome {
     Nothing,
-    Admitted { tokens: u64, standings: Vec<Standing> },
-    Refused { limit: usize, verdict: Verdict, standings: Vec<Standing> },
+    Admitted { tokens: u64, standings: Vec<Standing>, seen: Vec<LimitState> },
+    Refused { limit: usize, verdict: Verdict, standings: Vec<Standing>, states: Vec<LimitState>, at: Now },
+    ToppedUp,
+    NotToppedUp { limit: usize, verdict: Verdict },
 }
 
 /// An engine with a configuration and a clock, and the calls in flight.
@@ -60,13 +67,16 @@ pub(crate) struct World {
     pub(crate) limits: Vec<Declared>,
     pub(crate) now: Now,
     pub(crate) held: Vec<Held>,
+    /// How far the wall clock is ahead of what it should be.
+    pub(crate) skew_ms: u64,
     epoch: u64,
     paths: [Option<Arc<Path>>; 3],
 }
 
 pub(crate) struct Held {
     pub(crate) reservation: Reservation,
-    pub(crate) charged: Now,
+    /// The limits it was admitted on.
+    pub(crate) path: Vec<Declared>,
 }
 
 impl World {
@@ -76,6 +86,7 @@ impl World {
             limits: limits.to_vec(),
             now: Now::default(),
             held: Vec::new(),
+            skew_ms: 0,
             epoch: 0,
             paths: [None, None, None],
         };
@@ -97,6 +108,7 @@ impl World {
         match *step {
             Step::Wait(nanos) => self.wait(nanos),
             Step::Ask { path, need, lag } => return self.ask(path, need, lag),
+            Step::TopUp { nth, tokens, lag } => return self.top_up(nth, tokens, lag),
             Step::Settle { nth, tokens } => {
                 self.end(nth, |engine, held, now| engine.settle(held, tokens, now));
             }
@@ -118,36 +130,63 @@ impl World {
 
     pub(crate) fn wait(&mut self, nanos: u64) {
         let mono_ns = self.now.mono_ns + nanos;
-        self.now = Now { mono_ns, wall_ms: Day(20_000).start_ms() + mono_ns / 1_000_000 };
+        let wall_ms = Day(20_000).start_ms() + mono_ns / 1_000_000 + self.skew_ms;
+        self.now = Now { mono_ns, wall_ms };
         // Something happens in the tree at this time, so that a caller with an older reading really is late.
-        let nothing = PathSpec { root: ROOT, epoch: Version(0), limits: Vec::new() };
+        let nothing = PathSpec { root: ROOT, epoch: Version(0), shown: Shown::Own, limits: Vec::new() };
         let _bound = self.engine.bind(nothing, self.now);
     }
 
     pub(crate) fn ask(&mut self, path: usize, need: Need, lag: u64) -> Outcome {
-        let late = Now {
-            mono_ns: self.now.mono_ns.saturating_sub(lag),
-            wall_ms: self.now.wall_ms.saturating_sub(lag / 1_000_000),
-        };
+        let late = self.late(lag);
+        let mut seen = Seen::default();
         for _ in 0..2 {
             let bound = self.paths[path].take().unwrap_or_else(|| self.bind(path));
-            match self.engine.reserve(&bound, need, late) {
-                Decision::Stale => {}
+            match self.engine.reserve(&bound, need, late, Some(&mut seen)) {
+                Decision::Stale => assert!(seen.is_empty()),
                 Decision::Admitted(admission) => {
+                    let bound_limits = bound.shared_limits();
                     self.paths[path] = Some(bound);
                     let tokens = admission.reservation.tokens();
                     let standings = admission.standings.iter().collect();
-                    self.held.push(Held { reservation: admission.reservation, charged: self.now });
-                    return Outcome::Admitted { tokens, standings };
+                    let at = admission.reservation.admitted_at();
+                    assert_eq!(at, self.now, "the time of the tree");
+                    let seen = seen.states(&bound_limits, at);
+                    self.held.push(Held { reservation: admission.reservation, path: self.on_path(path) });
+                    return Outcome::Admitted { tokens, standings, seen };
                 }
                 Decision::Refused(refusal) => {
                     self.paths[path] = Some(bound);
-                    let standings = refusal.standings.iter().collect();
-                    return Outcome::Refused { limit: refusal.limit, verdict: refusal.verdict, standings };
+                    assert!(seen.is_empty());
+                    let Refusal { limit, verdict, at, .. } = refusal;
+                    let (standings, states) = (refusal.standings.iter().collect(), refusal.states.to_vec());
+                    return Outcome::Refused { limit, verdict, standings, states, at };
                 }
             }
         }
         panic!("a path that was just bound is stale");
+    }
+
+    fn top_up(&mut self, nth: usize, tokens: u64, lag: u64) -> Outcome {
+        let late = self.late(lag);
+        let Some(nth) = nth.checked_rem(self.held.len()) else { return Outcome::Nothing };
+        let held = &mut self.held[nth].reservation;
+        let before = held.tokens();
+        let answer = self.engine.top_up(held, tokens, late);
+        let granted = if answer == TopUp::Granted { tokens } else { 0 };
+        assert_eq!(held.tokens(), before + granted);
+        match answer {
+            TopUp::Granted => Outcome::ToppedUp,
+            TopUp::Refused { limit, verdict } => Outcome::NotToppedUp { limit, verdict },
+        }
+    }
+
+    /// What a caller reads whose clock lags.
+    fn late(&self, lag: u64) -> Now {
+        Now {
+            mono_ns: self.now.mono_ns.saturating_sub(lag),
+            wall_ms: self.now.wall_ms.saturating_sub(lag / 1_000_000),
+        }
     }
 
     fn end(&mut self, nth: usize, end: impl FnOnce(&Engine, Reservation, Now)) {
@@ -178,7 +217,7 @@ impl World {
             opening: 0,
             counter: declared.key,
         });
-        PathSpec { root: ROOT, epoch: Version(self.epoch), limits: limits.collect() }
+        PathSpec { root: ROOT, epoch: Version(self.epoch), shown: Shown::Own, limits: limits.collect() }
     }
 
     /// The limits of a path, in its order.
@@ -211,28 +250,33 @@ impl World {
 
 /// What an admitted call is charged on a counter.
 pub(crate) fn amount(key: &CounterKey, tokens: u64) -> u64 {
-    if key.kind == LimitType::Request { 1 } else { tokens }
+    if key.measure.counts_tokens() { tokens } else { 1 }
 }
 
 /// What has to fit.
 pub(crate) fn demand(path: &[Declared], limit: &Declared, need: Need) -> u64 {
-    let tokens = path.iter().filter(|limit| limit.key.kind == LimitType::Token);
+    let tokens = path.iter().filter(|limit| limit.key.measure.counts_tokens());
     let smallest = tokens.map(|limit| limit.threshold).min().unwrap_or(u64::MAX);
     let tokens = match need {
         Need::Declared { prompt, output } => prompt + output,
         Need::Guessed { prompt, output } => prompt + output.min(smallest.saturating_sub(prompt)),
+        Need::Fitting { prompt, output, least } => prompt + least.min(output),
         Need::Observed => 0,
     };
     amount(&limit.key, tokens).max(1)
 }
 
+/// What every limit on tokens of a path has left.
+pub(crate) fn room(path: &[Declared], level: impl Fn(&CounterKey) -> u64) -> u64 {
+    let of_tokens = path.iter().filter(|limit| limit.key.measure.counts_tokens());
+    of_tokens.map(|limit| limit.threshold.saturating_sub(level(&limit.key))).min().unwrap_or(u64::MAX)
+}
+
 /// Up to ten limits, at most one for each counter.
 pub(crate) fn limits() -> impl Strategy<Value = Vec<Declared>> {
-    let kinds = select(vec![LimitType::Request, LimitType::Token]);
-    let units = select(vec![Unit::Second, Unit::Minute, Unit::Day]);
-    let declared = (0..4_u64, kinds, units).prop_flat_map(|(owner, kind, unit)| {
-        let key = CounterKey { owner: GroupId(owner), slug: "acme/chat".parse().unwrap(), kind, unit };
-        threshold(kind).prop_map(move |threshold| Declared { key: key.clone(), threshold })
+    let declared = (0..4_u64, measure()).prop_flat_map(|(owner, measure)| {
+        let key = CounterKey { owner: GroupId(owner), slug: "acme/chat".parse().unwrap(), measure };
+        threshold(measure).prop_map(move |threshold| Declared { key: key.clone(), threshold })
     });
     prop::collection::vec(declared, 1..10).prop_map(|mut limits| {
         let all = limits.clone();
@@ -245,11 +289,21 @@ pub(crate) fn limits() -> impl Strategy<Value = Vec<Declared>> {
     })
 }
 
+fn measure() -> impl Strategy<Value = Measure> {
+    let kinds = select(vec![LimitType::Request, LimitType::Token]);
+    let units = select(vec![Unit::Second, Unit::Minute, Unit::Day]);
+    prop_oneof![
+        6 => (kinds, units).prop_map(|(kind, unit)| Measure::Use(kind, unit)),
+        1 => Just(Measure::Concurrency),
+    ]
+}
+
 /// Request thresholds on both sides of the longest log.
-fn threshold(kind: LimitType) -> BoxedStrategy<u64> {
-    match kind {
-        LimitType::Request => prop_oneof![3 => 1..8_u64, 1 => 60..70_u64].boxed(),
-        LimitType::Token => (1..300_u64).boxed(),
+fn threshold(measure: Measure) -> BoxedStrategy<u64> {
+    match measure {
+        Measure::Use(LimitType::Request, _) => prop_oneof![3 => 1..8_u64, 1 => 60..70_u64].boxed(),
+        Measure::Use(LimitType::Token, _) => (1..300_u64).boxed(),
+        Measure::Concurrency => (1..5_u64).boxed(),
     }
 }
 
@@ -262,6 +316,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => pause().prop_map(Step::Wait),
         8 => ask(),
+        3 => top_up(nth.clone()),
         4 => (nth.clone(), 0..200_u64).prop_map(|(nth, tokens)| Step::Settle { nth, tokens }),
         1 => nth.clone().prop_map(|nth| Step::Release { nth }),
         1 => nth.clone().prop_map(|nth| Step::Cancel { nth }),
@@ -271,14 +326,24 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn ask() -> impl Strategy<Value = Step> {
-    let lag = prop_oneof![4 => Just(0), 1 => 0..1_500_000_000_u64];
-    (0..PATHS.len(), need(), lag).prop_map(|(path, need, lag)| Step::Ask { path, need, lag })
+    (0..PATHS.len(), need(), lag()).prop_map(|(path, need, lag)| Step::Ask { path, need, lag })
+}
+
+fn top_up(nth: impl Strategy<Value = usize>) -> impl Strategy<Value = Step> {
+    let tokens = prop_oneof![3 => 0..60_u64, 1 => 0..400_u64];
+    (nth, tokens, lag()).prop_map(|(nth, tokens, lag)| Step::TopUp { nth, tokens, lag })
+}
+
+fn lag() -> impl Strategy<Value = u64> {
+    prop_oneof![4 => Just(0), 1 => 0..1_500_000_000_u64]
 }
 
 pub(crate) fn need() -> impl Strategy<Value = Need> {
     prop_oneof![
         4 => (0..40_u64, 0..80_u64).prop_map(|(prompt, output)| Need::Declared { prompt, output }),
         2 => (0..40_u64, 0..400_u64).prop_map(|(prompt, output)| Need::Guessed { prompt, output }),
+        2 => (0..40_u64, 0..200_u64, 0..60_u64)
+            .prop_map(|(prompt, output, least)| Need::Fitting { prompt, output, least }),
         1 => Just(Need::Observed),
     ]
 }

@@ -6,13 +6,16 @@
 
 mod bad_input;
 mod calls;
+mod ceilings;
 mod concurrency;
 mod connections;
 mod counting;
 mod dialects;
+mod endings;
 mod enforcement;
 mod headers;
 mod models;
+mod modes;
 mod refusals;
 mod streams;
 mod support;

@@ -86,6 +86,39 @@ async fn an_ancestors_limit_is_named_but_its_use_is_not() {
 }
 
 #[tokio::test]
+async fn where_ancestors_are_revealed_refusals_and_headers_tell_of_all_limits() {
+    let gw = Gateway::with(|config| config.limits.reveal_ancestors = true).await;
+    let four = [
+        ("REQUEST", "MINUTE", 3),
+        ("TOKEN", "MINUTE", 1_000),
+        ("REQUEST", "DAY", 999),
+        ("TOKEN", "DAY", 999),
+    ];
+    let root = gw.group("root", models(M1, &[("REQUEST", "MINUTE", 3)]), "CASCADING", None).await;
+    let parent = gw.group("parent", models(M1, &four), "CASCADING", Some(&root)).await;
+    let own = gw.member("own", models(M1, &four), "CASCADING", Some(&parent)).await;
+    let sibling = gw.member("sibling", models(M1, &[]), "CASCADING", Some(&parent)).await;
+    gw.chat(&sibling.key, M1).await.expect(200);
+    let admitted = gw.chat(&own.key, M1).await.expect(200);
+    assert_eq!(admitted.header("x-ratelimit-limit-requests"), "3", "those above have the least left");
+    assert_eq!(remaining(&admitted.headers, "requests"), 1);
+    let policies: Vec<&str> = admitted.header("ratelimit-policy").split(", ").collect();
+    assert_eq!(policies.len(), 9);
+    assert_eq!(policies[0].split(';').next(), Some("\"requests-minute\""));
+    assert_eq!(policies[8], format!("\"requests-minute-{root}\";q=3;w=60"));
+    let standing = admitted.header("ratelimit");
+    assert!(standing.contains("\"requests-day\";r=998;"), "{standing}");
+    assert!(standing.contains(&format!("\"requests-day-{parent}\";r=997;")), "{standing}");
+    gw.chat(&sibling.key, M1).await.expect(200);
+    let refused = gw.chat(&own.key, M1).await.expect(429);
+    let note = &refused.body["error"]["limit"];
+    assert_eq!((&note["scope"], &note["used"]), (&json!("ancestor"), &json!(3)));
+    assert_eq!(remaining(&refused.headers, "requests"), 0);
+    let other = gw.chat(&sibling.key, M1).await.expect(429);
+    assert_eq!(remaining(&other.headers, "requests"), 0, "who has no limits of its own sees them too");
+}
+
+#[tokio::test]
 async fn admitted_and_refused_calls_tell_how_the_callers_own_limits_stand() {
     let gw = Gateway::start().await;
     let limits =

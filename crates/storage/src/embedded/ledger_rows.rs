@@ -8,7 +8,6 @@ use domain::{Day, Entry, GroupId, LimitType, Slug, Version};
 use rusqlite::{Connection, Transaction, params};
 
 use super::fields::{count, id};
-use crate::error::Unavailable;
 use crate::today::{Use, UseKey, UseScope};
 
 const HOUR_MS: u64 = 3_600_000;
@@ -92,15 +91,10 @@ pub(crate) fn ever_used(
     group: GroupId,
     scope: UseScope,
     slug: &Slug,
-) -> Result<bool, Unavailable> {
+) -> rusqlite::Result<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM day_use WHERE group_id = ?1 AND scope = ?2 AND slug = ?3)";
-    let found = reader.prepare_cached(sql).and_then(|mut ask| {
-        ask.query_row(params![id(group.0), scope.name(), slug.as_str()], |row| row.get(0))
-    });
-    found.map_err(|error| {
-        tracing::error!(%error, "the store cannot be read");
-        Unavailable
-    })
+    let mut ask = reader.prepare_cached(sql)?;
+    ask.query_row(params![id(group.0), scope.name(), slug.as_str()], |row| row.get(0))
 }
 
 impl UseScope {

@@ -47,6 +47,15 @@ pub(crate) fn snapshot(connection: &Connection, vault: &Vault) -> rusqlite::Resu
     Ok(Snapshot::load(&Change { version: Version(version), records, trees: Vec::new() }))
 }
 
+/// Groups and endpoints alone.
+pub(crate) fn outline(connection: &Connection) -> rusqlite::Result<Snapshot> {
+    let groups = "SELECT * FROM groups WHERE deleted_s IS NULL ORDER BY level";
+    let mut records = read(connection, "SELECT * FROM workspaces", workspace)?;
+    records.extend(read(connection, groups, group)?);
+    records.extend(read(connection, "SELECT * FROM endpoints", endpoint)?);
+    Ok(Snapshot::load(&Change { version: Version::default(), records, trees: Vec::new() }))
+}
+
 /// What was used on `day`. Later days are read too, in case the clock was wrong, but `day` last, so that it stays.
 pub(crate) fn today(connection: &Connection, day: Day) -> rusqlite::Result<Today> {
     let today = Today::default();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use domain::edit::management_key::{ManagementKeyDraft, OperatorKey};
 use domain::edit::{endpoint, management_key, secret};
 use domain::{Change, Credential, EndpointId, ManagementKey, Rejection, Scope, Version};
-use limits::{Decision, Engine, Need, PathSpec};
+use limits::{Decision, Engine, Need, PathSpec, Shown};
 use storage::{EditError, Options, Store};
 
 use crate::world::*;
@@ -189,9 +189,9 @@ fn an_answered_edit_of_a_tree_leaves_no_path_of_before_in_force() {
     let (group, other) = (create(&store, "cust"), create(&store, "other"));
     let bind = |root| {
         let epoch = store.snapshot().tree_epoch(root);
-        engine.bind(PathSpec { root, epoch, limits: Vec::new() }, NOW)
+        engine.bind(PathSpec { root, epoch, shown: Shown::Own, limits: Vec::new() }, NOW)
     };
-    let stale = |path: &_| matches!(engine.reserve(path, Need::Observed, NOW), Decision::Stale);
+    let stale = |path: &_| matches!(engine.reserve(path, Need::Observed, NOW, None), Decision::Stale);
     let (before, elsewhere) = (bind(group.root), bind(other.root));
     assert!(!stale(&before));
     declare_day(&store, &group, 5);

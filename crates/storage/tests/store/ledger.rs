@@ -1,7 +1,7 @@
 //! What is booked is booked once, and its sums are right.
 
-use domain::{Day, Enforcement, GroupId, Now};
-use storage::{EditError, LEDGER_PENDING_MAX, Store, Use, UseScope};
+use domain::{Day, Enforcement, GroupId, Now, Outcome, UsageSource};
+use storage::{EditError, LEDGER_PENDING_MAX, LedgerLine, Store, Use, UseScope};
 
 use crate::world::*;
 
@@ -27,6 +27,53 @@ fn an_entry_recorded_twice_counts_once() {
     assert_eq!(world.number("SELECT count(*) FROM entries"), 2);
     assert_eq!(world.number("SELECT sum(requests) FROM rollups"), 2);
     assert_eq!(used(&world.open(), group[0], UseScope::Own), Use { requests: 2, tokens: 30 });
+}
+
+#[test]
+fn an_entry_is_read_back_as_it_was_written_once_it_is_on_disk() {
+    let world = World::new();
+    let store = world.open();
+    let groups = [GroupId(1), GroupId(u64::MAX)];
+    let mut all = Vec::new();
+    for (n, outcome) in (1..).zip(Outcome::ALL) {
+        let mut written = entry(n, &groups, NOON_MS, NOON_MS + 7);
+        (written.outcome, written.upstream_status) = (outcome, (n > 1).then_some(529));
+        (written.usage.source, written.first_byte_ms) = (UsageSource::Estimated, (n > 2).then_some(3));
+        written.metadata = written.metadata.filter(|_| n > 3);
+        record(&store, written.clone());
+        all.push(written);
+    }
+    wait(store.flush());
+    for written in all {
+        let line = wait(store.entry(written.request_id)).unwrap().unwrap();
+        let expected = LedgerLine {
+            request_id: written.request_id,
+            admitted_ms: NOON_MS,
+            settled_ms: NOON_MS + 7,
+            workspace: written.workspace,
+            groups: groups.to_vec(),
+            external_entity_id: "cust".into(),
+            key_prefix: "tg_1234567".into(),
+            slug: slug("acme/m1"),
+            provider: "OPENAI_COMPATIBLE".into(),
+            upstream_model: "llama".into(),
+            route: "/v1/chat/completions".into(),
+            usage: written.usage,
+            outcome: written.outcome,
+            upstream_status: written.upstream_status,
+            first_byte_ms: written.first_byte_ms,
+            metadata: written.metadata.map(String::from),
+        };
+        assert_eq!(line, expected);
+    }
+    let last = wait(store.last_entries(2)).unwrap();
+    assert_eq!(last.len(), 2, "newest first, and no more than were asked for");
+    assert!(last[0].request_id > last[1].request_id);
+    let nobodys = entry(99, &groups, NOON_MS, NOON_MS).request_id;
+    assert_eq!(wait(store.entry(nobodys)).unwrap(), None);
+    let other = store.clone();
+    store.close();
+    assert!(wait(other.entry(nobodys)).is_err(), "a closed store says so");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod concurrency;
 mod configuration;
+mod decisions;
 mod files;
 mod ledger;
 mod tenants;

@@ -12,7 +12,7 @@ use domain::{
     Endpoint, Enforcement, Entry, Group, GroupId, Key, LimitType, Metadata, Now, Outcome, Provider, Region,
     RequestId, SecretValue, Slug, Target, Unit, Usage, UsageSource, WorkspaceId,
 };
-use storage::{EditError, MasterKey, OpenError, Options, Store};
+use storage::{DecisionBounds, EditError, MasterKey, OpenError, Options, Store};
 use tempfile::TempDir;
 
 pub(crate) const DAY_MS: u64 = 86_400_000;
@@ -65,6 +65,7 @@ pub(crate) fn options(dir: &Path, master: [u8; 32]) -> Options {
         master_key: MasterKey::from_bytes(master),
         engine: Arc::new(limits::Engine::new()),
         now: NOW,
+        decisions: DecisionBounds { in_memory: 100, on_disk: 1 << 20 },
     }
 }
 
@@ -90,6 +91,7 @@ pub(crate) fn model(per_day: Option<u64>) -> ModelDraft {
         rate_limits: vec![LimitDraft { kind: LimitType::Request, unit: Unit::Minute, threshold: 60 }],
         usage_limits: [LimitType::Request, LimitType::Token].into_iter().filter_map(limit).collect(),
         admission: None,
+        max_concurrent_requests: Some(8),
     }
 }
 
@@ -158,6 +160,7 @@ pub(crate) fn create_endpoint(store: &Store, name: &str, secret: &str) -> Arc<En
             vertex_config: None,
             max_output_tokens: Some(4_096),
             tokenizer: Some(domain::Tokenizer::Cl100k),
+            hidden_output: Some(true),
         },
         admission: Some(domain::Admission::Observed),
         private_allowed: true,

@@ -1,6 +1,7 @@
 //! Reads a chat request in OpenAI's dialect.
 
-use super::fields::{answers, declared, largest_bound, read_flag, read_members, read_metadata, read_model};
+use super::bounds::{Bounds, answers};
+use super::fields::{read_flag, read_members, read_metadata, read_model};
 use super::prompt::Prompt;
 use super::stream_options::read_stream_options;
 use super::{Call, Malformed, PromptPlace};
@@ -51,7 +52,8 @@ pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
     let model = read_model(json, model)?;
     let stream = read_flag("stream", stream)?;
     let usage = read_stream_options(json, stream_options)?;
-    let output = largest_bound(max_tokens, max_completion_tokens, max_output_tokens)?;
+    let bounds = Bounds::read(json, [max_tokens, max_completion_tokens, max_output_tokens])?
+        .times(answers(n, best_of)?);
     // From `documents` on, servers with templates of their own write them into the prompt.
     let shown =
         [tools, functions, response_format, prediction, documents, chat_template, chat_template_kwargs];
@@ -65,7 +67,7 @@ pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
         stream,
         wants_usage: usage.asked,
         usage_edit: usage.edit,
-        declared_output: declared(output, answers(n, best_of)?),
+        bounds,
         prompt,
         prompt_place: PromptPlace::Body,
         metadata: read_metadata(metadata),

@@ -5,7 +5,8 @@
 use memchr::{memchr_iter, memchr3};
 use serde_json::value::RawValue;
 
-use super::fields::{answers, declared, largest_bound, read_flag, read_members, read_metadata, read_model};
+use super::bounds::{Bounds, answers};
+use super::fields::{read_flag, read_members, read_metadata, read_model};
 use super::prompt::Prompt;
 use super::stream_options::read_stream_options;
 use super::{Call, Malformed, PromptPlace};
@@ -50,8 +51,8 @@ pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
     let mut counted = Prompt::default();
     let prompts = counted.add_prompts(prompt);
     counted.add(suffix, TEXT);
-    let output = largest_bound(max_tokens, max_completion_tokens, max_output_tokens)?;
     let answers = answers(n, best_of)?.saturating_mul(prompts.max(1));
+    let bounds = Bounds::read(json, [max_tokens, max_completion_tokens, max_output_tokens])?.times(answers);
     Ok(Call {
         operation: Operation::Completions,
         json,
@@ -59,7 +60,7 @@ pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
         stream,
         wants_usage: usage.asked,
         usage_edit: usage.edit,
-        declared_output: declared(output, answers),
+        bounds,
         prompt: counted,
         prompt_place: PromptPlace::Body,
         metadata: read_metadata(metadata),
@@ -80,7 +81,7 @@ pub(super) fn read_embeddings(json: &str) -> Result<Call<'_>, Malformed> {
         stream: false,
         wants_usage: false,
         usage_edit: None,
-        declared_output: Some(0),
+        bounds: Bounds::default(),
         prompt,
         prompt_place: PromptPlace::Body,
         metadata: None,

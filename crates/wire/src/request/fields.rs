@@ -61,35 +61,13 @@ pub(super) fn read_flag(param: &'static str, value: Option<&RawValue>) -> Result
 }
 
 /// 0 where nothing is declared. A number too large for us is larger than any limit.
-fn whole_number(param: &'static str, value: Option<&RawValue>) -> Result<u64, Malformed> {
+pub(super) fn whole_number(param: &'static str, value: Option<&RawValue>) -> Result<u64, Malformed> {
     let Some(number) = value.map(RawValue::get).filter(|json| *json != "null") else { return Ok(0) };
     if !number.bytes().all(|byte| byte.is_ascii_digit()) {
         let message = format!("`{param}` is not a whole number; send 0 or more, or leave it out.");
         return Err(Malformed::InvalidRequest { param, message });
     }
     Ok(number.parse().unwrap_or(u64::MAX))
-}
-
-/// The largest bound on the output, in whatever spelling: one that the route's own dialect does not know may be known
-/// to the server all the same.
-pub(super) fn largest_bound(
-    max_tokens: Option<&RawValue>,
-    max_completion_tokens: Option<&RawValue>,
-    max_output_tokens: Option<&RawValue>,
-) -> Result<u64, Malformed> {
-    Ok(whole_number("max_tokens", max_tokens)?
-        .max(whole_number("max_completion_tokens", max_completion_tokens)?)
-        .max(whole_number("max_output_tokens", max_output_tokens)?))
-}
-
-/// How many answers to each prompt are generated.
-pub(super) fn answers(n: Option<&RawValue>, best_of: Option<&RawValue>) -> Result<u64, Malformed> {
-    Ok(whole_number("n", n)?.max(whole_number("best_of", best_of)?).max(1))
-}
-
-/// A bound on the output of each of so many answers.
-pub(super) fn declared(output: u64, answers: u64) -> Option<u64> {
-    (output > 0).then(|| output.saturating_mul(answers))
 }
 
 pub(super) fn read_metadata(metadata: Option<&RawValue>) -> Option<&str> {

@@ -2,14 +2,16 @@
 
 use serde_json::value::RawValue;
 
-use super::fields::{declared, largest_bound, read_flag, read_members, read_metadata, read_model};
+use super::bounds::Bounds;
+use super::fields::{once, read_flag, read_members, read_metadata, read_model};
 use super::prompt::Prompt;
 use super::{Call, Malformed, PromptPlace};
+use crate::members::{members, string};
 use crate::operation::Operation;
 use crate::text::{Listed, Shape};
 
 /// Everything that is read of a request for a message.
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 12] = [
     "model",
     "stream",
     "max_tokens",
@@ -21,6 +23,7 @@ const NAMES: [&str; 11] = [
     "tools",
     "output_config",
     "output_format",
+    "thinking",
 ];
 
 pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
@@ -36,10 +39,12 @@ pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
         tools,
         output_config,
         output_format,
+        thinking,
     ] = read_members(json, NAMES)?;
     let model = read_model(json, model)?;
     let stream = read_flag("stream", stream)?;
-    let output = largest_bound(max_tokens, max_completion_tokens, max_output_tokens)?;
+    let bounds = Bounds::read(json, [max_tokens, max_completion_tokens, max_output_tokens])?
+        .at_least(least(thinking)?);
     Ok(Call {
         operation: Operation::Messages,
         json,
@@ -47,7 +52,7 @@ pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
         stream,
         wants_usage: false,
         usage_edit: None,
-        declared_output: declared(output, 1),
+        bounds,
         prompt: prompt(system, messages, [tools, output_config, output_format]),
         prompt_place: PromptPlace::Body,
         metadata: read_metadata(metadata),
@@ -64,11 +69,23 @@ pub(super) fn read_count(json: &str) -> Result<Call<'_>, Malformed> {
         stream: false,
         wants_usage: false,
         usage_edit: None,
-        declared_output: Some(0),
+        bounds: Bounds::default(),
         prompt: Prompt::default(),
         prompt_place: PromptPlace::Body,
         metadata: None,
     })
+}
+
+/// The least `max_tokens` that is taken: one more than may be thought.
+fn least(thinking: Option<&RawValue>) -> Result<Option<u64>, Malformed> {
+    let object = thinking.and_then(|thinking| members(thinking.get(), ["type", "budget_tokens"]).ok());
+    let Some(object) = object else { return Ok(None) };
+    let [kind, budget] = once(Ok(object), "thinking.")?;
+    if kind.and_then(string).as_deref() != Some("enabled") {
+        return Ok(None);
+    }
+    let budget = budget.and_then(|budget| budget.get().parse::<u64>().ok());
+    Ok(budget.map(|budget| budget.saturating_add(1)))
 }
 
 fn prompt<'a>(

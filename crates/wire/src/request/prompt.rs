@@ -66,6 +66,11 @@ impl<'a> Prompt<'a> {
         self.tally.tokens()
     }
 
+    /// Whether some of it is kept elsewhere.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        self.tally.elsewhere
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.tally.bytes
     }

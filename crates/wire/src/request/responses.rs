@@ -2,7 +2,8 @@
 
 use serde_json::value::RawValue;
 
-use super::fields::{declared, largest_bound, once, read_flag, read_members, read_metadata, read_model};
+use super::bounds::Bounds;
+use super::fields::{once, read_flag, read_members, read_metadata, read_model};
 use super::prompt::Prompt;
 use super::{Call, Malformed, PromptPlace};
 use crate::members::members;
@@ -47,7 +48,7 @@ pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
     let model = read_model(json, model)?;
     let stream = read_flag("stream", stream)?;
     refuse_background(background)?;
-    let output = largest_bound(max_tokens, max_completion_tokens, max_output_tokens)?;
+    let bounds = Bounds::read(json, [max_tokens, max_completion_tokens, max_output_tokens])?;
     let elsewhere = [previous_response_id, conversation, prompt];
     let prompt_place = match elsewhere.into_iter().flatten().any(|json| json.get() != "null") {
         true => PromptPlace::PartlyUpstream,
@@ -62,7 +63,7 @@ pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
         stream,
         wants_usage: false,
         usage_edit: None,
-        declared_output: declared(output, 1),
+        bounds,
         prompt,
         prompt_place,
         metadata: read_metadata(metadata),

@@ -1,6 +1,6 @@
 use bytes::Bytes;
 
-use super::{Call, METADATA_LEN_MAX, Malformed, read_call};
+use super::{Call, ChatSpelling, METADATA_LEN_MAX, Malformed, OutputBound, read_call};
 use crate::operation::Operation;
 
 #[track_caller]
@@ -32,7 +32,7 @@ fn sent(body: &str, target: Option<&str>) -> String {
 fn sent_as(operation: Operation, body: &str, target: Option<&str>) -> String {
     let body = Bytes::from(body.to_owned());
     let call = read_call(operation, &body).unwrap();
-    String::from_utf8(call.upstream_body(&body, target).concat()).unwrap()
+    String::from_utf8(call.upstream_body(&body, target, None).concat()).unwrap()
 }
 
 fn with(member: &str) -> String {
@@ -111,6 +111,78 @@ mod reading {
             let call = read_call(Operation::Responses, body.as_bytes()).unwrap();
             assert_eq!(call.prompt_is_elsewhere(), elsewhere, "{members}");
         }
+    }
+
+    #[test]
+    fn a_prompt_with_a_file_or_an_item_known_by_name_alone_is_not_all_here() {
+        use Operation::{ChatCompletions, Messages, Responses};
+        let part = |part: &str| format!(r#""messages":[{{"role":"user","content":[{part}]}}]"#);
+        let item = |part: &str| format!(r#""input":[{{"role":"user","content":[{part}]}}]"#);
+        for (operation, members, elsewhere) in [
+            (ChatCompletions, part(r#"{"type":"file","file":{"file_id":"file-1"}}"#), true),
+            (ChatCompletions, part(r#"{"type":"file","file":{"file_id":null,"file_data":"x"}}"#), false),
+            (ChatCompletions, part(r#"{"type":"image_url","image_url":{"url":"https://a/b"}}"#), false),
+            (ChatCompletions, r#""messages":[{"role":"assistant","audio":{"id":"audio_1"}}]"#.into(), true),
+            (ChatCompletions, r#""messages":[{"role":"assistant","audio":null}]"#.into(), false),
+            (Responses, item(r#"{"type":"input_file","file_id":"file-1"}"#), true),
+            (Responses, item(r#"{"file_url":"https://a/b","type":"input_file"}"#), true),
+            (Responses, item(r#"{"type":"input_file","file_data":"x","filename":"y"}"#), false),
+            (Responses, item(r#"{"file_id":"file-1","type":"input_image"}"#), false),
+            (Responses, r#""input":[{"type":"item_reference","id":"msg_1"}]"#.into(), true),
+            (Responses, r#""input":[{"id":"msg_1"}]"#.into(), true),
+            (Responses, r#""input":[{"type":"function_call_output","output":"x"}]"#.into(), false),
+            (Messages, part(r#"{"type":"document","source":{"type":"url","url":"https://a/b"}}"#), true),
+            (Messages, part(r#"{"type":"document","source":{"type":"file","file_id":"file_1"}}"#), true),
+            (Messages, part(r#"{"type":"document","source":{"type":"base64","data":"x"}}"#), false),
+            (Messages, part(r#"{"type":"document","source":{"type":"text","data":"x"}}"#), false),
+            (Messages, part(r#"{"type":"image","source":{"type":"url","url":"https://a/b"}}"#), false),
+            (Messages, part(r#"{"type":"container_upload","file_id":"file_1"}"#), true),
+            (
+                Messages,
+                part(
+                    r#"{"type":"tool_result","content":[{"type":"document","source":{"type":"url","url":"x"}}]}"#,
+                ),
+                true,
+            ),
+        ] {
+            let body = with(&members);
+            assert_eq!(read_as(operation, &body).prompt_is_elsewhere(), elsewhere, "{members}");
+        }
+    }
+
+    #[test]
+    fn a_bound_is_for_all_answers_to_all_prompts() {
+        for (operation, members, answers) in [
+            (Operation::ChatCompletions, r#""x":1"#, 1),
+            (Operation::ChatCompletions, r#""n":3"#, 3),
+            (Operation::ChatCompletions, r#""n":0"#, 1),
+            (Operation::Completions, r#""n":2,"best_of":5,"prompt":["a","b"]"#, 10),
+            (Operation::Responses, r#""n":3"#, 1),
+            (Operation::Messages, r#""n":3"#, 1),
+            (Operation::Embeddings, r#""input":["a","b"]"#, 1),
+        ] {
+            let body = with(members);
+            assert_eq!(read_as(operation, &body).answers(), answers, "{operation:?} {members}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_thinks_needs_more_than_it_may_think() {
+        for (members, least) in [
+            (r#""max_tokens":4096"#, None),
+            (r#""max_tokens":4096,"thinking":{"type":"enabled","budget_tokens":1024}"#, Some(1_025)),
+            (r#""max_tokens":4096,"thinking":{"budget_tokens":1024,"type":"en\u0061bled"}"#, Some(1_025)),
+            (r#""max_tokens":1000,"thinking":{"type":"enabled","budget_tokens":1024}"#, Some(1_000)),
+            (r#""max_tokens":4096,"thinking":{"type":"disabled","budget_tokens":1024}"#, None),
+            (r#""max_tokens":4096,"thinking":{"type":"adaptive"}"#, None),
+            (r#""max_tokens":4096,"thinking":{"type":"enabled","budget_tokens":"many"}"#, None),
+            (r#""max_tokens":4096,"thinking":null"#, None),
+        ] {
+            let body = with(members);
+            assert_eq!(read_as(Operation::Messages, &body).output_min(), least, "{members}");
+        }
+        let twice = with(r#""thinking":{"type":"enabled","budget_tokens":1,"budget_tokens":9}"#);
+        assert!(matches!(refused_as(Operation::Messages, &twice), Malformed::InvalidJson(_)));
     }
 
     #[test]
@@ -272,8 +344,8 @@ mod sending {
         {
             let body = Bytes::from(body);
             let call = read_call(Operation::ChatCompletions, &body).unwrap();
-            assert_eq!(call.upstream_body(&body, None)[0].as_ptr(), body.as_ptr());
-            assert_eq!(call.upstream_body(&body, Some("a/b"))[0].as_ptr(), body.as_ptr());
+            assert_eq!(call.upstream_body(&body, None, None)[0].as_ptr(), body.as_ptr());
+            assert_eq!(call.upstream_body(&body, Some("a/b"), None)[0].as_ptr(), body.as_ptr());
         }
     }
 
@@ -309,6 +381,93 @@ mod sending {
             sent(" {\"model\":\"a\",\"stream\":true}", Some("b")),
             " {\"stream_options\":{\"include_usage\":true},\"model\":\"b\",\"stream\":true}"
         );
+    }
+
+    /// What goes upstream with a bound.
+    fn bounded(operation: Operation, members: &str, tokens: u64, in_chat: ChatSpelling) -> String {
+        let body = Bytes::from(format!(r#"{{"model":"m",{members}}}"#));
+        let call = read_call(operation, &body).unwrap();
+        let sent = call.upstream_body(&body, None, Some(OutputBound { tokens, in_chat })).concat();
+        let sent = String::from_utf8(sent).unwrap();
+        read_call(operation, sent.as_bytes()).expect("what was read once can be read again");
+        sent
+    }
+
+    #[test]
+    fn a_bound_takes_the_place_of_larger_ones_and_of_none_in_every_spelling() {
+        for (members, expected) in [
+            (r#""max_tokens":101"#, r#""max_tokens":100"#),
+            (r#""max_tokens": 100 "#, r#""max_tokens": 100 "#),
+            (r#""max_tokens":99,"x":{"max_tokens":500}"#, r#""max_tokens":99,"x":{"max_tokens":500}"#),
+            (r#""max_tokens":0"#, r#""max_tokens":100"#),
+            (r#""max_t\u006fkens":99999999999999999999999"#, r#""max_t\u006fkens":100"#),
+            (
+                r#""max_tokens":7,"max_completion_tokens":500,"max_output_tokens":500"#,
+                r#""max_tokens":7,"max_completion_tokens":100,"max_output_tokens":100"#,
+            ),
+            // A null is as good as nothing, and OpenAI refuses two numbers.
+            (
+                r#""max_tokens":null,"max_completion_tokens":500"#,
+                r#""max_tokens":null,"max_completion_tokens":100"#,
+            ),
+            (r#""n":3,"max_tokens":500"#, r#""n":3,"max_tokens":33"#),
+            (r#""n":101,"max_tokens":500"#, r#""n":101,"max_tokens":1"#),
+        ] {
+            let sent = bounded(Operation::ChatCompletions, members, 100, ChatSpelling::MaxTokens);
+            assert_eq!(sent, format!(r#"{{"model":"m",{expected}}}"#), "{members}");
+        }
+    }
+
+    #[test]
+    fn a_bound_is_added_in_the_words_of_the_dialect_where_there_is_none() {
+        use Operation::{ChatCompletions, Completions, Messages, Responses};
+        let sent = |operation, members| bounded(operation, members, 100, ChatSpelling::MaxTokens);
+        assert_eq!(sent(ChatCompletions, r#""x":1"#), r#"{"max_tokens":100,"model":"m","x":1}"#);
+        assert_eq!(
+            sent(Completions, r#""prompt":["a","b"]"#),
+            r#"{"max_tokens":50,"model":"m","prompt":["a","b"]}"#
+        );
+        assert_eq!(sent(Responses, r#""x":1"#), r#"{"max_output_tokens":100,"model":"m","x":1}"#);
+        assert_eq!(sent(Messages, r#""x":1"#), r#"{"max_tokens":100,"model":"m","x":1}"#);
+        assert_eq!(sent(Messages, r#""max_tokens":null"#), r#"{"model":"m","max_tokens":100}"#);
+        let openai = |members| bounded(ChatCompletions, members, 100, ChatSpelling::MaxCompletionTokens);
+        assert_eq!(openai(r#""x":1"#), r#"{"max_completion_tokens":100,"model":"m","x":1}"#);
+        assert_eq!(openai(r#""max_tokens":9"#), r#"{"model":"m","max_tokens":9}"#);
+        assert_eq!(openai(r#""max_tokens":0"#), r#"{"model":"m","max_tokens":100}"#);
+        assert_eq!(
+            openai(r#""max_tokens":null"#),
+            r#"{"max_completion_tokens":100,"model":"m","max_tokens":null}"#
+        );
+        assert_eq!(openai(r#""max_completion_tokens":null"#), r#"{"model":"m","max_completion_tokens":100}"#);
+    }
+
+    #[test]
+    fn a_bound_that_the_dialect_does_not_know_is_none_to_rely_on() {
+        let sent =
+            bounded(Operation::ChatCompletions, r#""max_output_tokens":9"#, 100, ChatSpelling::MaxTokens);
+        assert_eq!(sent, r#"{"max_tokens":100,"model":"m","max_output_tokens":9}"#);
+        let sent = bounded(Operation::Responses, r#""max_tokens":900"#, 100, ChatSpelling::MaxTokens);
+        assert_eq!(sent, r#"{"max_output_tokens":100,"model":"m","max_tokens":100}"#);
+    }
+
+    #[test]
+    fn a_bound_goes_with_the_other_changes_and_into_nothing_that_writes_nothing() {
+        let body = Bytes::from_static(br#"{"model":"a","stream":true,"max_tokens":9}"#);
+        let call = read_call(Operation::ChatCompletions, &body).unwrap();
+        let bound = OutputBound { tokens: 5, in_chat: ChatSpelling::MaxTokens };
+        let sent = call.upstream_body(&body, Some("b"), Some(bound)).concat();
+        let expected =
+            r#"{"stream_options":{"include_usage":true},"model":"b","stream":true,"max_tokens":5}"#;
+        assert_eq!(String::from_utf8(sent).unwrap(), expected);
+        let members = r#""stream":true"#;
+        let sent = bounded(Operation::ChatCompletions, members, 5, ChatSpelling::MaxTokens);
+        let expected =
+            r#"{"stream_options":{"include_usage":true},"max_tokens":5,"model":"m","stream":true}"#;
+        assert_eq!(sent, expected);
+        for operation in [Operation::Embeddings, Operation::CountTokens] {
+            let sent = bounded(operation, r#""max_tokens":900"#, 5, ChatSpelling::MaxTokens);
+            assert_eq!(sent, r#"{"model":"m","max_tokens":900}"#);
+        }
     }
 
     #[test]

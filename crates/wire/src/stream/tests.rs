@@ -1,6 +1,9 @@
 use bytes::Bytes;
+use domain::{Usage, UsageSource};
 
-use super::{AnswerStream, EVENT_LEN_MAX, EventTooLong, RESPONSE_EVENT_LEN_MAX, ROOM_KEPT_MAX, UsageChunk};
+use super::{
+    AnswerStream, Cut, EVENT_LEN_MAX, EventTooLong, RESPONSE_EVENT_LEN_MAX, ROOM_KEPT_MAX, UsageChunk,
+};
 use crate::operation::Operation;
 
 fn stream() -> AnswerStream {
@@ -151,6 +154,91 @@ fn what_the_model_wrote_is_guessed_from_all_deltas_together() {
         feed(&mut stream, &format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n"));
     }
     assert_eq!(stream.output_guess(), tokens::text(4));
+}
+
+#[test]
+fn what_is_held_for_a_stream_is_the_most_that_it_can_have_written() {
+    let mut stream = stream();
+    for text in ["a", "b", "", "c", "d"] {
+        feed(&mut stream, &format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n"));
+    }
+    assert_eq!((stream.output_guess(), stream.written_at_most()), (tokens::text(4), 4));
+    let thought = "x".repeat(300);
+    feed(&mut stream, &format!("data: {{\"choices\":[{{\"delta\":{{\"reasoning\":\"{thought}\"}}}}]}}\n\n"));
+    assert_eq!(stream.written_at_most(), tokens::text(304));
+    feed(
+        &mut stream,
+        "data: {\"choices\":[{}],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":200}}\n\n",
+    );
+    assert_eq!(stream.written_at_most(), 200);
+}
+
+fn cut_at_end() -> Cut<'static> {
+    let usage = Usage { input: 1, output: 2, cached: 0, source: UsageSource::Estimated };
+    Cut { usage, request_id: "r1", unix_s: 7 }
+}
+
+fn cut_of(stream: &mut AnswerStream) -> String {
+    String::from_utf8(stream.cut(&cut_at_end()).to_vec()).unwrap()
+}
+
+#[test]
+fn a_stream_that_was_not_made_cuttable_says_nothing_and_passes_nothing_on() {
+    let mut stream = stream();
+    feed(&mut stream, "data: {\"choices\":[{}]}\n\n");
+    assert_eq!(cut_of(&mut stream), "");
+    assert!(stream.done());
+    assert_eq!(feed(&mut stream, "data: {}\n\n"), "");
+}
+
+#[test]
+fn choices_beyond_those_that_are_counted_end_with_the_stream() {
+    let mut stream = stream().cuttable();
+    feed(&mut stream, "data: {\"choices\":[{\"index\":127},{\"index\":128},{\"index\":4294967296}]}\n\n");
+    let end = cut_of(&mut stream);
+    assert!(end.contains("\"index\":127,") && end.ends_with("data: [DONE]\n\n"), "{end}");
+    assert_eq!(end.matches("\"index\"").count(), 1, "{end}");
+}
+
+#[test]
+fn blocks_beyond_those_that_are_counted_end_with_the_message() {
+    let mut stream = AnswerStream::new(Operation::Messages, "acme/chat", UsageChunk::Withhold).cuttable();
+    for index in 0..20 {
+        feed(&mut stream, &format!("data: {{\"type\":\"content_block_start\",\"index\":{index}}}\n\n"));
+    }
+    let end = cut_of(&mut stream);
+    assert_eq!(end.matches("event: content_block_stop\n").count(), 16);
+    assert!(end.ends_with("data: {\"type\":\"message_stop\"}\n\n"), "{end}");
+}
+
+#[test]
+fn a_response_too_long_to_keep_is_ended_without_its_output() {
+    let mut stream = AnswerStream::new(Operation::Responses, "acme/chat", UsageChunk::Withhold).cuttable();
+    let instructions = "x".repeat(70_000);
+    feed(
+        &mut stream,
+        &format!(
+            "data: {{\"type\":\"response.created\",\"response\":{{\"id\":\"resp_9\",\"created_at\":5,\"instructions\":\"{instructions}\"}},\"sequence_number\":0}}\n\n"
+        ),
+    );
+    feed(
+        &mut stream,
+        "data: {\"type\":\"response.output_item.added\",\"output_index\":0,\"item\":{\"id\":\"m\"}}\n\n",
+    );
+    let text = "y".repeat(100_000);
+    for _ in 0..3 {
+        feed(
+            &mut stream,
+            &format!(
+                "data: {{\"type\":\"response.output_text.delta\",\"output_index\":0,\"content_index\":0,\"delta\":\"{text}\"}}\n\n"
+            ),
+        );
+    }
+    let end = cut_of(&mut stream);
+    assert!(end.starts_with("event: response.incomplete\n"), "{end}");
+    assert!(end.contains("\"id\":\"resp_9\",\"object\":\"response\",\"created_at\":5,"), "{end}");
+    assert!(end.contains("\"output\":[]") && end.contains("\"sequence_number\":5}"), "{end}");
+    assert!(end.len() < 1_000, "{}", end.len());
 }
 
 #[test]

@@ -22,6 +22,10 @@ pub(crate) enum Shape {
     Kind,
     /// Says where the medium is that the object around it stands for: in itself as text, or elsewhere.
     Source,
+    /// Names what the object around it stands for, and where that is: with the model server, or at an address.
+    Named,
+    /// Says who wrote the object around it.
+    Author,
     /// Counts nothing.
     Nothing,
 }
@@ -33,6 +37,8 @@ pub(crate) enum Object {
     Message,
     /// Chat: one of several parts of a message.
     Part,
+    /// Chat: what a part holds that is a file.
+    File,
     ToolCall,
     Function,
     /// Chat and completions.
@@ -87,6 +93,16 @@ impl Shape {
         (Self::Object(object), if templated { tokens::MESSAGE_OVERHEAD } else { 0 })
     }
 
+    /// Whether it is an item of a response's input.
+    pub(super) fn is_item(self) -> bool {
+        matches!(self, Self::Object(Object::Item))
+    }
+
+    /// What an object counts besides its members, in tokens.
+    pub(super) fn itself(self) -> u64 {
+        if matches!(self, Self::Object(Object::File)) { tokens::FILE } else { 0 }
+    }
+
     /// What the member of an object is.
     pub(super) fn member(self, name: &str) -> Self {
         match self {
@@ -97,6 +113,8 @@ impl Shape {
             | Self::Fixed(_)
             | Self::Kind
             | Self::Source
+            | Self::Named
+            | Self::Author
             | Self::Nothing => Self::Nothing,
         }
     }
@@ -105,7 +123,7 @@ impl Shape {
 impl Object {
     fn member(self, name: &str) -> Shape {
         match self {
-            Self::Message | Self::Part | Self::ToolCall | Self::Function | Self::Choice => {
+            Self::Message | Self::Part | Self::File | Self::ToolCall | Self::Function | Self::Choice => {
                 self.chat_member(name)
             }
             Self::Item | Self::ItemPart | Self::WrittenItem => self.responses_member(name),
@@ -127,7 +145,9 @@ impl Object {
             (Self::Part, "image_url" | "input_image" | "image") => Shape::Fixed(tokens::IMAGE),
             (Self::Part, "input_audio" | "audio_url") => Shape::Fixed(tokens::AUDIO),
             (Self::Part, "video_url") => Shape::Fixed(tokens::VIDEO),
-            (Self::Part, "file") => Shape::Fixed(tokens::FILE),
+            (Self::Part, "file") => Shape::Object(Self::File),
+            // An earlier answer that was spoken is sent back by its id.
+            (Self::File, "file_id") | (Self::Message, "audio") => Shape::Named,
             _ => Shape::Nothing,
         }
     }
@@ -145,7 +165,9 @@ impl Object {
             )
             | (Self::Item, "encrypted_content" | "tools" | "results" | "outputs") => Shape::Raw,
             (Self::Item, "result") => Shape::Fixed(tokens::IMAGE),
-            (Self::ItemPart, "type") => Shape::Kind,
+            (Self::Item | Self::ItemPart, "type") => Shape::Kind,
+            (Self::ItemPart, "file_id" | "file_url") => Shape::Named,
+            (Self::Item, "role") => Shape::Author,
             _ => Shape::Nothing,
         }
     }
@@ -159,6 +181,7 @@ impl Object {
             | (Self::Block, "encrypted_content")
             | (Self::WrittenBlock, "partial_json") => Shape::Raw,
             (Self::Block, "type") => Shape::Kind,
+            (Self::Block, "file_id") => Shape::Named,
             (Self::Block, "source") => Shape::Source,
             _ => Shape::Nothing,
         }
@@ -182,6 +205,11 @@ impl Listed {
             Self::Blocks => Some(Shape::Object(Object::Block)),
         }
     }
+}
+
+/// Whether a part or an item of this type is an image.
+pub(super) fn is_image(kind: &str) -> bool {
+    matches!(kind, "image" | "input_image" | "image_url" | "computer_screenshot")
 }
 
 /// Tokens of a part that is a medium by its type alone.

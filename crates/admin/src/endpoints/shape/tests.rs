@@ -75,10 +75,7 @@ fn a_bad_target_is_refused_by_the_name_of_its_field() {
             "targets[0].pricing: this field is not",
         ),
         (format!(r#"{{{ours},"base_url":"http://a","tokenizer":"o200k_base"}}"#), "targets[0].tokenizer"),
-        (
-            format!(r#"{{{ours},"base_url":"http://a","hidden_output":false}}"#),
-            "targets[0].hidden_output: this",
-        ),
+        (format!(r#"{{{ours},"base_url":"http://a","hidden_output":"no"}}"#), "targets[0].hidden_output"),
         (
             format!(r#"{{{ours},"base_url":"http://a","provider_name":"x"}}"#),
             "targets[0].provider_name: this",
@@ -138,7 +135,8 @@ fn an_update_tells_clearing_from_leaving_alone() {
     }
     assert_eq!(patch(r#"{"admission":null}"#).unwrap().admission, Some(None));
     assert_eq!(patch(r#"{"admission":"observed"}"#).unwrap().admission, Some(Some(Admission::Observed)));
-    assert!(patch(r#"{"admission":"hard"}"#).is_err());
+    assert_eq!(patch(r#"{"admission":"hard"}"#).unwrap().admission, Some(Some(Admission::Hard)));
+    assert!(patch(r#"{"admission":"soft"}"#).is_err());
     assert!(patch(r#"{"targets":[]}"#).is_err());
 }
 

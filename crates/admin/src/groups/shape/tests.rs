@@ -72,22 +72,33 @@ fn a_parent_that_is_no_id_is_not_found_and_only_after_the_rest_is_in_form() {
 }
 
 #[test]
-fn later_features_are_refused_by_name_and_null_is_no_request_for_one() {
+fn null_asks_for_no_ceiling_and_no_admission_of_its_own() {
     let body = |field: &str| {
         format!(r#"{{"metadata":{{"external_entity_id":"a"}},"models":[{{"slug":"a/b",{field}}}],{ROOT}}}"#)
     };
+    let model = |field: &str| draft(&body(field), &Settings::default()).unwrap().models.remove(0);
+    for field in [r#""max_concurrent_requests":null"#, r#""admission":null"#] {
+        let model = model(field);
+        assert_eq!((model.max_concurrent_requests, model.admission), (None, None), "{field}");
+    }
+    assert_eq!(model(r#""max_concurrent_requests":4"#).max_concurrent_requests, Some(4));
+    for (word, admission) in [
+        ("estimate", Admission::Estimate),
+        ("learned", Admission::Learned),
+        ("hard", Admission::Hard),
+        ("observed", Admission::Observed),
+    ] {
+        assert_eq!(model(&format!(r#""admission":"{word}""#)).admission, Some(admission));
+    }
     for (field, name) in [
-        (
-            r#""max_concurrent_requests":4"#,
-            "models[0].max_concurrent_requests: this field is not available yet",
-        ),
-        (r#""admission":"learned""#, "admission"),
-        (r#""admission":"hard""#, "admission"),
+        (r#""max_concurrent_requests":0"#, "max_concurrent_requests"),
+        (r#""max_concurrent_requests":-1"#, "models[0].max_concurrent_requests"),
+        (r#""max_concurrent_requests":1.5"#, "models[0].max_concurrent_requests"),
+        (r#""max_concurrent_requests":"4""#, "models[0].max_concurrent_requests"),
+        (r#""max_concurrent_requests":9223372036854775808"#, "max_concurrent_requests"),
+        (r#""admission":"sometimes""#, "admission"),
     ] {
         assert!(refused(draft(&body(field), &Settings::default())).contains(name), "{field}");
-    }
-    for field in [r#""max_concurrent_requests":null"#, r#""admission":null"#, r#""admission":"observed""#] {
-        assert!(draft(&body(field), &Settings::default()).is_ok(), "{field}");
     }
 }
 

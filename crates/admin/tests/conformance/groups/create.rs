@@ -300,22 +300,23 @@ async fn case_072_fields_we_do_not_know_and_effective_models_have_no_effect() {
 }
 
 #[tokio::test]
-async fn features_that_are_not_there_yet_are_refused_and_null_asks_for_none() {
+async fn an_entry_may_choose_its_admission_and_a_ceiling_and_null_chooses_neither() {
     each_is_refused(&[
-        ("concurrency", plain_with("/models/0/max_concurrent_requests", json!(4))),
-        ("learned", plain_with("/models/0/admission", json!("learned"))),
-        ("hard", plain_with("/models/0/admission", json!("hard"))),
+        ("no call at all", plain_with("/models/0/max_concurrent_requests", json!(0))),
+        ("half a call", plain_with("/models/0/max_concurrent_requests", json!(1.5))),
         ("unknown", plain_with("/models/0/admission", json!("sometimes"))),
     ])
     .await;
     let gw = Gateway::start().await;
     let null = gw.post(GROUPS, plain_with("/models/0/max_concurrent_requests", Value::Null)).await;
     assert_eq!(fields(&null.body["models"][0]), ["rate_limits", "slug", "usage_limits"]);
-    let mut own = plain("own");
-    own["models"][0]["admission"] = json!("observed");
-    let own = gw.post(GROUPS, own).await;
-    assert_eq!(own.body["models"][0]["admission"], "observed");
-    assert_eq!(fields(&own.body["effective_models"][0]), ["rate_limits", "slug", "usage_limits"]);
+    for word in ["estimate", "learned", "hard", "observed"] {
+        let mut own = plain(word);
+        own["models"][0]["admission"] = json!(word);
+        let own = gw.post(GROUPS, own).await;
+        assert_eq!(own.body["models"][0]["admission"], word);
+        assert_eq!(fields(&own.body["effective_models"][0]), ["rate_limits", "slug", "usage_limits"]);
+    }
 }
 
 #[tokio::test]
