@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use http::request::Parts;
 use modelsim::{Act, Director, End, Ending, ModelServer, Receipt, Role, Script, UsageReport};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{connect, post, send, text, until, whole};
 
@@ -30,8 +30,7 @@ impl Director for Cast {
     }
 }
 
-async fn ask(server: &ModelServer, part: &'static str, stream: bool) -> Result<String, ()> {
-    let body = json!({ "model": "m", "stream": stream, "messages": [] });
+async fn ask(server: &ModelServer, part: &'static str, body: Value) -> Result<String, ()> {
     let mut request = post("/v1/chat/completions", body.to_string());
     request.headers_mut().insert("x-part", part.parse().unwrap());
     let answer = connect(server).await.send_request(request).await.map_err(|_| ())?;
@@ -45,8 +44,8 @@ async fn each_request_follows_its_own_script_and_others_the_servers() {
     let server = ModelServer::directed(Arc::clone(&cast) as Arc<dyn Director>).await.unwrap();
     cast.add("long", Script { completion_tokens: 40, ..Script::default() });
     cast.add("gone", Script { act: Act::Refuse, ..Script::default() });
-    assert!(ask(&server, "long", false).await.unwrap().contains(r#""completion_tokens":40"#));
-    assert_eq!(ask(&server, "gone", false).await, Err(()));
+    assert!(ask(&server, "long", json!({ "model": "m" })).await.unwrap().contains(r#""completion_tokens":40"#));
+    assert_eq!(ask(&server, "gone", json!({ "model": "m" })).await, Err(()));
     let own = whole(&server, "/v1/chat/completions", json!({ "model": "m" })).await;
     assert_eq!(own["usage"]["completion_tokens"], 9);
 }
@@ -58,8 +57,8 @@ async fn a_receipt_says_what_was_served_whatever_the_answer_says() {
     let lie = UsageReport::Lying { prompt: 1, completion: 1 };
     let liar = cast.add("liar", Script { prompt_tokens: 70, usage: lie, ..Script::default() });
     let cut = cast.add("cut", Script::ending(End::CutAfter(4)));
-    assert!(ask(&server, "liar", false).await.unwrap().contains(r#""total_tokens":2"#));
-    assert_eq!(ask(&server, "cut", true).await, Err(()));
+    assert!(ask(&server, "liar", json!({ "model": "m" })).await.unwrap().contains(r#""total_tokens":2"#));
+    assert_eq!(ask(&server, "cut", json!({ "model": "m", "stream": true })).await, Err(()));
     until(&server, |served| served.cut == 1).await;
     assert_eq!(
         (liar.prompt_tokens(), liar.completion_tokens(), liar.ending()),
@@ -74,7 +73,7 @@ async fn a_receipt_of_a_call_that_its_client_gave_up_says_so() {
     let server = ModelServer::directed(Arc::clone(&cast) as Arc<dyn Director>).await.unwrap();
     let hangs = cast.add("hangs", Script { act: Act::Hang, ..Script::default() });
     tokio::select! {
-        _ = ask(&server, "hangs", false) => panic!("it hangs"),
+        _ = ask(&server, "hangs", json!({ "model": "m" })) => panic!("it hangs"),
         _ = until(&server, |served| served.started == 1) => {}
     }
     until(&server, |served| served.aborted == 1).await;
