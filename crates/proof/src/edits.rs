@@ -23,7 +23,7 @@ pub struct Edited {
     pub taken: u64,
     /// Edits that would have given a group more than a group above it has.
     pub declined: u64,
-    /// The largest debt that the gateway showed, in tokens, of limits that no edit had touched.
+    /// Edits that failed.
     pub wrong: Vec<String>,
 }
 
@@ -33,7 +33,7 @@ pub async fn edit(scene: Arc<Scene>, mut desk: Desk, mut chance: Chance) -> Edit
     let timelines = trees.iter().map(|tree| Timeline::new(tree.limits.clone())).collect();
     let mut edited = Edited { timelines, taken: 0, declined: 0, wrong: Vec::new() };
     while scene.clock.us() < scene.until_us {
-        tokio::time::sleep(Duration::from_millis(chance.between(20, 400))).await;
+        tokio::time::sleep(Duration::from_millis(chance.log_between(2, 400))).await;
         let at = chance.index(trees.len());
         let group = chance.index(trees[at].groups.len());
         let mut limits = trees[at].limits[group];

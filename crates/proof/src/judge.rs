@@ -17,7 +17,7 @@ use crate::clock::SteppedClock;
 use crate::history::{Call, Mode, Timeline};
 use crate::plan::GUESS;
 use crate::windows::{Admission, Finding, Late, Span, WITHOUT_END, slide};
-use crate::world::{KINDS, Limits, Manners, SLUGS, Tree};
+use crate::world::{KINDS, Kind, Limits, Manners, SLUGS, Tree};
 
 /// The step in which `hard` holds the output of a stream.
 const STEP: u64 = 256;
@@ -64,7 +64,7 @@ pub fn judge(
     let generations = generations(tree, timeline);
     let case = Case { tree, timeline, generations, clock, mode };
     // Kind by kind, so that the charges of a long run fit into memory.
-    for kind in 0..KINDS.len() {
+    for (kind, Kind { length_us, .. }) in KINDS.iter().enumerate() {
         let mut counters: HashMap<CounterId, Charges> = HashMap::new();
         let of_tree = calls.iter().zip(0_u32..).filter(|(call, _)| usize::from(call.tree) == at);
         for (call, number) in of_tree.filter(|(call, _)| call.admitted) {
@@ -72,7 +72,7 @@ pub fn judge(
         }
         for (id, (admissions, late)) in counters {
             judgement.charges += u64::try_from(admissions.len()).unwrap_or(u64::MAX);
-            if judgement.finding.add(slide(admissions, late, KINDS[kind].length_us)) {
+            if judgement.finding.add(slide(admissions, late, *length_us)) {
                 judgement.worst = Some(id);
             }
         }

@@ -23,7 +23,7 @@ use crate::world::World;
 /// Only guards against a gateway that never answers.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Refused calls wait no longer than this before they come again.
-const RETRY_MAX: Duration = Duration::from_millis(1_500);
+const RETRY_MAX: Duration = Duration::from_millis(1_100);
 
 /// What callers share.
 #[derive(Debug)]
@@ -235,7 +235,7 @@ fn pause(outcome: &Outcome, chance: &mut Chance) -> Duration {
         Some(Duration::from_millis(millis))
     });
     match told {
-        Some(retry) if chance.percent(20) => retry.min(RETRY_MAX),
+        Some(retry) if chance.percent(4) => retry.min(RETRY_MAX),
         _ => Duration::from_micros(chance.log_between(50, 30_000)),
     }
 }

@@ -191,7 +191,7 @@ impl Plan {
             83..=84 => script.act = Act::Refuse,
             85 => script.act = Act::Hang,
             _ if manners == Manners::Wild => {
-                script.usage = lie(script.prompt_tokens, completion_tokens, chance)
+                script.usage = lie(script.prompt_tokens, completion_tokens, chance);
             }
             _ => {}
         }

@@ -106,12 +106,15 @@ impl Sighting {
             Seen::Status(429, Source::Gateway) if arrived => Verdict::RefusedAndServed,
             Seen::Status(429, Source::Gateway) => Verdict::Refused,
             Seen::Status(status @ (400..=428 | 430..=499), Source::Gateway) => Verdict::Unexpected(status),
-            Seen::Nothing | Seen::Status(503, Source::Gateway) => Verdict::Admitted(self.call(arrived)),
-            Seen::Status(..) => Verdict::Admitted(self.call(true)),
+            // It may have ended before it was admitted, unless it was seen behind that.
+            Seen::Nothing | Seen::Status(503, Source::Gateway) if !arrived => {
+                Verdict::Admitted(Call { admitted: false, ..self.call() })
+            }
+            Seen::Nothing | Seen::Status(..) => Verdict::Admitted(self.call()),
         }
     }
 
-    fn call(&self, admitted: bool) -> Call {
+    fn call(&self) -> Call {
         let (tree, group, slug) = self.place;
         let arrived_us = self.slip.arrived_us().unwrap_or(u64::MAX);
         let stamped = self.stamped.unwrap_or(Span { earliest_us: self.sent_us, latest_us: u64::MAX });
@@ -121,7 +124,7 @@ impl Sighting {
             tree,
             group,
             slug,
-            admitted,
+            admitted: true,
             streamed: self.delivery == Delivery::Streamed,
             // The stamp is read when the admission begins; the charge is made when its lock is had, which is before
             // the call goes to the model server, and before anything is answered.
