@@ -122,8 +122,8 @@ pub fn ledger(
         for group in 0..tree.groups.len() {
             for slug in 0..SLUGS.len() {
                 let place = (tree_at, group, slug);
-                for (kind, of) in [(2, LimitType::Token), (5, LimitType::Request)] {
-                    let Some(used) = recorded(tree, store, day, (group, slug, of)) else { continue };
+                for (kind, _) in KINDS.iter().enumerate().filter(|(_, kind)| kind.is_daily()) {
+                    let Some(used) = recorded(tree, store, day, (group, slug, kind)) else { continue };
                     let bounds = bounds.get(&place).copied().unwrap_or_default();
                     wrong.extend(out_of_bounds("the ledger", place, kind, used, bounds));
                     let counter = shown.iter().find(|shown| shown.place == place && shown.kind == kind);
@@ -141,12 +141,8 @@ pub fn ledger(
     wrong
 }
 
-fn recorded(
-    tree: &Tree,
-    store: &Store,
-    day: Day,
-    (group, slug, kind): (usize, usize, LimitType),
-) -> Option<u64> {
+fn recorded(tree: &Tree, store: &Store, day: Day, (group, slug, kind): (usize, usize, usize)) -> Option<u64> {
+    let kind = if KINDS[kind].counts_tokens() { LimitType::Token } else { LimitType::Request };
     let id: GroupId = tree.groups[group].id.parse().ok()?;
     let slug: Slug = SLUGS[slug].parse().ok()?;
     let scope = UseScope::of(match tree.mode {

@@ -15,7 +15,6 @@ use domain::Day;
 
 use crate::clock::SteppedClock;
 use crate::history::{Call, Mode, Timeline};
-use crate::plan::GUESS;
 use crate::windows::{Admission, Finding, Late, Span, WITHOUT_END, slide};
 use crate::world::{KINDS, Kind, Limits, Manners, SLUGS, Tree};
 
@@ -152,32 +151,17 @@ impl Case<'_> {
 
     /// What a call held at least when it was admitted.
     fn hold(&self, call: &Call) -> u64 {
-        let declared = call.declared.map(|output| call.prompt.saturating_add(output));
         match self.mode {
             Mode::Observed => 0,
             Mode::Learned => call.prompt,
-            Mode::Estimate => declared.unwrap_or_else(|| self.guessed(call)),
+            // What is guessed where nothing is declared is the gateway's own business; the prompt is in it.
+            Mode::Estimate => call.prompt.saturating_add(call.declared.unwrap_or(0)),
             Mode::Hard if call.streamed => {
                 call.prompt.saturating_add(call.declared.map_or(STEP, |output| output.min(STEP)))
             }
             // What does not fit is not asked for, so that all of it was held.
             Mode::Hard => u64::MAX,
         }
-    }
-
-    /// A guess is clamped to what the smallest threshold on the path leaves beside the prompt.
-    fn guessed(&self, call: &Call) -> u64 {
-        let kinds = (0..KINDS.len()).filter(|kind| KINDS[*kind].counts_tokens());
-        let smallest = kinds
-            .flat_map(|kind| {
-                let place = (usize::from(call.group), usize::from(call.slug), kind);
-                let versions = self.timeline.during(call.span);
-                versions.flat_map(move |(_, config)| self.tree.binding(&config.limits, place))
-            })
-            .map(|(_, cap)| cap)
-            .min();
-        let room = smallest.unwrap_or(u64::MAX).saturating_sub(call.prompt);
-        call.prompt.saturating_add(GUESS.min(room))
     }
 }
 
@@ -214,3 +198,6 @@ fn counts(tree: &Tree, limits: &[Limits], place: (usize, usize, usize)) -> bool 
 pub fn always_counted(tree: &Tree, timeline: &Timeline, place: (usize, usize, usize)) -> bool {
     timeline.versions.iter().all(|version| counts(tree, &version.limits, place))
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,6 +38,8 @@ pub struct Scene {
     pub addr: std::net::SocketAddr,
     /// When the load ends, in microseconds of the run.
     pub until_us: u64,
+    /// Admitted calls that one caller keeps; it makes no more.
+    pub calls_max: usize,
 }
 
 /// What one caller has to tell.
@@ -65,7 +67,7 @@ struct Outcome {
 /// Calls until the load ends.
 pub async fn call(scene: Arc<Scene>, mut chance: Chance) -> Told {
     let (mut line, mut told) = (Line::new(scene.addr), Told::default());
-    while scene.clock.us() < scene.until_us {
+    while scene.clock.us() < scene.until_us && told.calls.len() < scene.calls_max {
         let tree = chance.index(scene.world.trees.len());
         let group = chance.index(scene.world.trees[tree].groups.len());
         let plan = Plan::draw(scene.world.trees[tree].manners, &mut chance);
@@ -113,6 +115,9 @@ impl Told {
             Verdict::Admitted(call) => self.calls.push(call),
             Verdict::RefusedAndServed => {
                 self.wrong.push(format!("{} was refused and served", shown(sighting.id)));
+            }
+            Verdict::Unserved(status) => {
+                self.wrong.push(format!("{} was answered {status} and never served", shown(sighting.id)));
             }
             Verdict::Unexpected(status) => {
                 self.wrong.push(format!("{} was answered {status}", shown(sighting.id)));

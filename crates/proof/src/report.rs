@@ -67,12 +67,15 @@ impl Report {
         }
     }
 
-    pub(crate) fn judged(&mut self, (at, tree): (usize, &Tree), judgement: Judgement, calls: &[Call]) {
-        let Judgement { finding, worst, charges } = judgement;
-        self.charges += charges;
+    pub(crate) fn charged(&mut self, calls: &[Call]) {
         let mut widths: Vec<u64> = calls.iter().map(|call| width_us(call.span)).collect();
         widths.sort_unstable();
         self.typical_width_us = widths.get(widths.len() / 2).copied().unwrap_or(0);
+    }
+
+    pub(crate) fn judged(&mut self, (at, tree): (usize, &Tree), judgement: Judgement, calls: &[Call]) {
+        let Judgement { finding, worst, charges } = judgement;
+        self.charges += charges;
         if let (Some(breach), Some(counter)) = (&finding.worst, worst) {
             self.wrong(vec![breached((at, tree), counter, breach, calls)]);
         }

@@ -30,7 +30,9 @@ pub struct Plan {
     pub callers: usize,
 }
 
-/// Calls that a run keeps at most: some 140 bytes each. The load ends when there are as many.
+/// Admitted calls that a run keeps at most, some hundred bytes each; the load ends when there are as many.
+const CALLS_MAX: usize = 8_000_000;
+/// How often is looked whether calls are still in flight.
 const POLL: Duration = Duration::from_millis(5);
 /// Only guards against calls that never end.
 const QUIET_MAX: Duration = Duration::from_secs(60);
@@ -51,12 +53,14 @@ pub async fn run(plan: Plan) -> anyhow::Result<Report> {
         clock: Arc::clone(&subject.clock),
         addr: subject.node.addr(),
         until_us: subject.clock.us().saturating_add(length_us),
+        calls_max: CALLS_MAX / plan.callers.max(1),
     });
     let (told, edited, debt_shown) = load(&scene, &subject, plan, &mut chance).await?;
     let mut report = Report::new(plan, &told, &edited, debt_shown, subject.clock.steps());
     quiet(&subject).await?;
     let calls = closed(&scene, told, &mut report);
     report.strays(subject.stage.strays());
+    report.charged(&calls);
     for (at, tree) in scene.world.trees.iter().enumerate() {
         let timeline = &edited.timelines[at];
         let judgement: Judgement = judge((at, tree), timeline, &calls, &scene.clock, plan.mode);

@@ -85,6 +85,8 @@ pub enum Verdict {
     Refused,
     /// Refused by a limit, and at the model server all the same.
     RefusedAndServed,
+    /// Answered as if by the model server, which has never seen it.
+    Unserved(u16),
     /// Admitted, or perhaps.
     Admitted(Call),
     /// An answer that no call of a run should get.
@@ -106,6 +108,9 @@ impl Sighting {
             Seen::Status(429, Source::Gateway) if arrived => Verdict::RefusedAndServed,
             Seen::Status(429, Source::Gateway) => Verdict::Refused,
             Seen::Status(status @ (400..=428 | 430..=499), Source::Gateway) => Verdict::Unexpected(status),
+            Seen::Status(status @ 200..=399, _) | Seen::Status(status, Source::Upstream) if !arrived => {
+                Verdict::Unserved(status)
+            }
             // It may have ended before it was admitted, unless it was seen behind that.
             Seen::Nothing | Seen::Status(503, Source::Gateway) if !arrived => {
                 Verdict::Admitted(Call { admitted: false, ..self.call() })

@@ -44,7 +44,9 @@ async fn each_request_follows_its_own_script_and_others_the_servers() {
     let server = ModelServer::directed(Arc::clone(&cast) as Arc<dyn Director>).await.unwrap();
     cast.add("long", Script { completion_tokens: 40, ..Script::default() });
     cast.add("gone", Script { act: Act::Refuse, ..Script::default() });
-    assert!(ask(&server, "long", json!({ "model": "m" })).await.unwrap().contains(r#""completion_tokens":40"#));
+    assert!(
+        ask(&server, "long", json!({ "model": "m" })).await.unwrap().contains(r#""completion_tokens":40"#)
+    );
     assert_eq!(ask(&server, "gone", json!({ "model": "m" })).await, Err(()));
     let own = whole(&server, "/v1/chat/completions", json!({ "model": "m" })).await;
     assert_eq!(own["usage"]["completion_tokens"], 9);
