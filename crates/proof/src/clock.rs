@@ -35,11 +35,18 @@ struct Offset {
 }
 
 impl SteppedClock {
-    /// Starts now.
+    /// Starts some minutes before midnight.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_at(START_MS)
+    }
+
+    /// Starts at this wall time, in milliseconds since 1970.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "a run against real sockets passes in real time")]
-    pub fn start() -> Self {
-        Self { began: Instant::now(), offsets: Mutex::new(vec![Offset { since_us: 0, ms: START_MS }]) }
+    pub fn start_at(wall_ms: u64) -> Self {
+        let first = Offset { since_us: 0, ms: wall_ms };
+        Self { began: Instant::now(), offsets: Mutex::new(vec![first]) }
     }
 
     /// Microseconds since the run began.

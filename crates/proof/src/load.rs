@@ -1,6 +1,7 @@
 //! Callers: each makes one call after the other, as a world's customers might, and writes down what it saw.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::history::Call;
 use crate::http::Line;
 use crate::plan::{Leave, Plan, WORD};
 use crate::stage::{NUMBER, Slip, Stage};
+use crate::subject::Stamps;
 use crate::windows::Span;
 use crate::witness::{Rest, Seen, Sighting, Source, Verdict};
 use crate::world::World;
@@ -35,7 +37,9 @@ pub struct Scene {
     /// The gateway's clock.
     pub clock: Arc<SteppedClock>,
     /// Where the gateway listens.
-    pub addr: std::net::SocketAddr,
+    pub addr: SocketAddr,
+    /// What its request ids are good for.
+    pub stamps: Stamps,
     /// When the load ends, in microseconds of the run.
     pub until_us: u64,
     /// Admitted calls that one caller keeps; it makes no more.
@@ -224,9 +228,14 @@ fn sighting(
     sighting.id =
         u128::from_str_radix(&id.replace('-', ""), 16).map_err(|_| format!("{id:?} is no request id"))?;
     let wall_ms = u64::try_from(sighting.id >> 80).unwrap_or(0);
-    let stamped = scene.clock.real_us(wall_ms, (sent_us.saturating_sub(1_000), head_us));
-    sighting.stamped =
-        Some(stamped.ok_or_else(|| format!("{id} says a time at which its call was not under way"))?);
+    if scene.stamps == Stamps::Exact {
+        // The id has its milliseconds cut off.
+        let under_way = (sent_us.saturating_sub(1_000), head_us);
+        let stamped = scene.clock.real_us(wall_ms, under_way);
+        let stamped =
+            stamped.ok_or_else(|| format!("{id} says a time at which its call was not under way"))?;
+        sighting.stamped = Some(stamped);
+    }
     sighting.head_us = Some(head_us);
     let upstream = text("x-tollgate-error-source") == "upstream";
     sighting.seen = Seen::Status(status, if upstream { Source::Upstream } else { Source::Gateway });

@@ -1,6 +1,7 @@
 //! `proof`: random load on a whole gateway, and a verdict. See the library.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,7 +11,9 @@ use proof::run::{Plan, run};
 
 const USAGE: &str = "\
 usage: proof [--minutes 10 | --seconds N] [--seed N] [--callers 64] [--mode estimate,observed,hard,learned]
-One run for each mode, each as long. Exits with 1 if anything is not as promised.";
+             [--binary TOLLGATE]
+One run for each mode, each as long. Exits with 1 if anything is not as promised.
+Without --binary the gateway runs in this process, on a clock that is stepped.";
 /// Threads for callers and model server; the gateway has its own.
 const THREADS: usize = 2;
 /// What this gateway can do.
@@ -28,20 +31,20 @@ fn main() -> ExitCode {
 }
 
 fn prove() -> anyhow::Result<bool> {
-    let (plan, modes) = read(std::env::args().skip(1))?;
+    let (plan, modes, binary) = read(std::env::args().skip(1))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
     let mut holds = true;
     for mode in modes {
-        let report = runtime.block_on(Box::pin(run(Plan { mode, ..plan })))?;
+        let report = runtime.block_on(Box::pin(run(Plan { mode, ..plan }, binary.as_deref())))?;
         say(&report.to_string());
         holds &= report.holds();
     }
     Ok(holds)
 }
 
-fn read(mut args: impl Iterator<Item = String>) -> anyhow::Result<(Plan, Vec<Mode>)> {
+fn read(mut args: impl Iterator<Item = String>) -> anyhow::Result<(Plan, Vec<Mode>, Option<PathBuf>)> {
     let mut plan = Plan { seed: 1, load: Duration::from_secs(600), mode: Mode::Estimate, callers: 64 };
-    let mut modes = MODES.to_vec();
+    let (mut modes, mut binary) = (MODES.to_vec(), None);
     while let Some(name) = args.next() {
         let value = args.next().with_context(|| format!("{name} needs a value\n{USAGE}"))?;
         match name.as_str() {
@@ -51,10 +54,12 @@ fn read(mut args: impl Iterator<Item = String>) -> anyhow::Result<(Plan, Vec<Mod
             "--callers" => plan.callers = value.parse()?,
             "--mode" if value == "all" => modes = MODES.to_vec(),
             "--mode" => modes = named(&value)?,
+            // The program starts in a folder of its own.
+            "--binary" => binary = Some(std::path::absolute(value)?),
             _ => bail!("{name} is no option\n{USAGE}"),
         }
     }
-    Ok((plan, modes))
+    Ok((plan, modes, binary))
 }
 
 fn named(list: &str) -> anyhow::Result<Vec<Mode>> {

@@ -1,9 +1,9 @@
 //! One run: a gateway, a world, its load, and the judgement.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use domain::Clock as _;
 use tokio::task::JoinSet;
 
@@ -14,7 +14,7 @@ use crate::history::{Call, Mode};
 use crate::judge::{Judgement, judge};
 use crate::load::{Scene, Told, call};
 use crate::report::Report;
-use crate::subject::Subject;
+use crate::subject::{Stamps, Subject};
 use crate::world::World;
 
 /// What a run is made of.
@@ -32,32 +32,31 @@ pub struct Plan {
 
 /// Admitted calls that a run keeps at most, some hundred bytes each; the load ends when there are as many.
 const CALLS_MAX: usize = 8_000_000;
-/// How often is looked whether calls are still in flight.
-const POLL: Duration = Duration::from_millis(5);
-/// Only guards against calls that never end.
-const QUIET_MAX: Duration = Duration::from_secs(60);
-
-/// Runs it.
+/// Runs it, on a gateway in this process, or on this program.
 ///
 /// # Errors
 /// A gateway that cannot be started or does not answer. What it does wrong is in the report.
-pub async fn run(plan: Plan) -> anyhow::Result<Report> {
+pub async fn run(plan: Plan, program: Option<&Path>) -> anyhow::Result<Report> {
     let mut chance = Chance::new(plan.seed);
     let mut world = World::draw(&mut chance);
-    let subject = Subject::start(plan.mode).await?;
+    let subject = match program {
+        None => Subject::start(plan.mode).await?,
+        Some(binary) => Subject::start_program(binary, plan.mode).await?,
+    };
     subject.set_up(&mut world).await?;
     let length_us = u64::try_from(plan.load.as_micros()).unwrap_or(u64::MAX);
     let scene = Arc::new(Scene {
         world,
         stage: Arc::clone(&subject.stage),
         clock: Arc::clone(&subject.clock),
-        addr: subject.node.addr(),
+        addr: subject.addr,
+        stamps: subject.stamps(),
         until_us: subject.clock.us().saturating_add(length_us),
         calls_max: CALLS_MAX / plan.callers.max(1),
     });
     let (told, edited, debt_shown) = load(&scene, &subject, plan, &mut chance).await?;
     let mut report = Report::new(plan, &told, &edited, debt_shown, subject.clock.steps());
-    quiet(&subject).await?;
+    subject.quiet().await?;
     let calls = closed(&scene, told, &mut report);
     report.strays(subject.stage.strays());
     report.charged(&calls);
@@ -81,24 +80,18 @@ async fn load(
     for _ in 0..plan.callers {
         callers.spawn(call(Arc::clone(scene), chance.fork()));
     }
-    let steps = tokio::spawn(edits::step_clock(Arc::clone(scene), chance.fork()));
+    let steps = match scene.stamps {
+        Stamps::Exact => Some(tokio::spawn(edits::step_clock(Arc::clone(scene), chance.fork()))),
+        Stamps::Foreign => None,
+    };
     let edits = tokio::spawn(edits::edit(Arc::clone(scene), subject.desk(), chance.fork()));
     let asked = tokio::spawn(edits::ask(Arc::clone(scene), subject.desk(), chance.fork()));
     edits::break_down(Arc::clone(scene), &subject.model, chance.fork()).await;
     let told = callers.join_all().await;
-    steps.await?;
+    if let Some(steps) = steps {
+        steps.await?;
+    }
     Ok((told, edits.await?, asked.await??))
-}
-
-/// Waits until no call is in flight.
-async fn quiet(subject: &Subject) -> anyhow::Result<()> {
-    let quiet = async {
-        while subject.node.in_flight() > 0 {
-            tokio::time::sleep(POLL).await;
-        }
-        subject.node.recorded().await;
-    };
-    tokio::time::timeout(QUIET_MAX, quiet).await.context("calls stay in flight")
 }
 
 fn closed(scene: &Scene, told: Vec<Told>, report: &mut Report) -> Vec<Call> {

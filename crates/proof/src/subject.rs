@@ -1,10 +1,15 @@
-//! The gateway under proof: all of it, on real sockets, on a clock that is stepped.
+//! The gateway under proof: all of it, on real sockets. In this process, on a clock that is stepped; or the program
+//! itself as a process of its own, on the machine's clock.
 
+use std::net::SocketAddr;
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use domain::Clock;
+use gateway::keys::MANAGEMENT_KEY_VARIABLE;
 use gateway::node::{Node, Parts};
 use http::Method;
 use limits::Engine;
@@ -21,8 +26,7 @@ use crate::world::{self, SLUGS, World};
 
 const OPERATOR_KEY: &str = "mgmt_proof-0123456789-0123456789";
 /// Laid over the defaults: short patience, so that a run sees many ends of it.
-const SETTINGS: [(&str, &str); 8] = [
-    ("TOLLGATE__SERVER__LISTEN", "127.0.0.1:0"),
+const SETTINGS: [(&str, &str); 7] = [
     ("TOLLGATE__SERVER__WORKERS", "2"),
     ("TOLLGATE__LIMITS__DRAIN_TIMEOUT", "2s"),
     ("TOLLGATE__UPSTREAM__FIRST_BYTE_TIMEOUT", "1s"),
@@ -32,47 +36,130 @@ const SETTINGS: [(&str, &str); 8] = [
     ("TOLLGATE__LOG__CALLS", "off"),
 ];
 
+/// No call outlives its caller by more, by these settings.
+const LONGEST: Duration = Duration::from_secs(4);
+/// How often is looked for what is waited for.
+const POLL: Duration = Duration::from_millis(5);
+/// Only guards against what never comes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A gateway with its model server.
 #[derive(Debug)]
 pub struct Subject {
-    /// Its clock.
+    /// Its clock; one that runs beside the machine's, where the gateway is a process of its own.
     pub clock: Arc<SteppedClock>,
     /// Its model server.
     pub model: ModelServer,
     /// What the model server is told.
     pub stage: Arc<Stage>,
-    /// The gateway.
-    pub node: Node,
+    /// Where it listens.
+    pub addr: SocketAddr,
+    gateway: Gateway,
     dir: TempDir,
 }
 
+/// Where it runs.
+#[derive(Debug)]
+enum Gateway {
+    Here(Node),
+    Process(Running),
+}
+
+/// A process that ends with this value.
+#[derive(Debug)]
+struct Running(Child);
+
+/// Whether request ids tell the time of the run's own clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stamps {
+    /// To the millisecond.
+    Exact,
+    /// Another clock made them, which may run a little faster or slower.
+    Foreign,
+}
+
 impl Subject {
-    /// Starts everything.
+    /// Starts everything in this process.
     ///
     /// # Errors
     /// A mode that this gateway does not know; a machine without room.
     pub async fn start(mode: Mode) -> anyhow::Result<Self> {
         let clock = Arc::new(SteppedClock::start());
-        let stage = Arc::new(Stage::new(Arc::clone(&clock)));
-        let model = ModelServer::directed(Arc::<Stage>::clone(&stage)).await?;
-        let admission = ("TOLLGATE__LIMITS__ADMISSION", mode.name());
-        let environment = SETTINGS.into_iter().chain([admission]);
-        let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let (stage, model) = model(&clock).await?;
+        let environment = environment(mode, "127.0.0.1:0".to_owned()).into_iter();
         let config = gateway::config::load(Some(Path::new("/dev/null")), environment)?;
         let dir = TempDir::new()?;
         let engine = Arc::new(Engine::new());
-        let store = open(dir.path(), &engine, &clock)?;
+        let store = open(dir.path(), MasterKey::from_bytes([7; 32]), &engine, &clock)?;
         gateway::keys::operator_key(&store, &*clock, dir.path(), Some(OPERATOR_KEY)).await?;
         let as_clock: Arc<dyn Clock> = Arc::<SteppedClock>::clone(&clock);
         let node =
             Node::start(Parts { config: &config, store, engine, clock: as_clock, environment: |_| None })?;
-        Ok(Self { clock, model, stage, node, dir })
+        Ok(Self { clock, model, stage, addr: node.addr(), gateway: Gateway::Here(node), dir })
+    }
+
+    /// Starts this program.
+    ///
+    /// # Errors
+    /// A program that does not start or is not ready in time.
+    pub async fn start_program(binary: &Path, mode: Mode) -> anyhow::Result<Self> {
+        let clock = Arc::new(SteppedClock::start_at(gateway::clock::raw_now().wall_ms));
+        let (stage, model) = model(&clock).await?;
+        let dir = TempDir::new()?;
+        let addr = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let mut command = Command::new(binary);
+        command.arg("serve").arg("--data-dir").arg(dir.path());
+        command.envs(environment(mode, addr.to_string())).env(MANAGEMENT_KEY_VARIABLE, OPERATOR_KEY);
+        command.env("TOLLGATE__LOG__LEVEL", "error").current_dir(dir.path()).stdout(Stdio::null());
+        let child = command.spawn().with_context(|| format!("{} does not start", binary.display()))?;
+        let gateway = Gateway::Process(Running(child));
+        let subject = Self { clock, model, stage, addr, gateway, dir };
+        subject.becomes_ready().await?;
+        Ok(subject)
+    }
+
+    async fn becomes_ready(&self) -> anyhow::Result<()> {
+        let ready = async {
+            while self.desk().ask(Method::GET, "/v1/workspaces", &Value::Null).await.is_err() {
+                tokio::time::sleep(POLL).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, ready).await.context("the gateway is not ready")
+    }
+
+    /// What its request ids are good for, and whether its clock can be stepped.
+    #[must_use]
+    pub fn stamps(&self) -> Stamps {
+        match self.gateway {
+            Gateway::Here(_) => Stamps::Exact,
+            Gateway::Process(_) => Stamps::Foreign,
+        }
+    }
+
+    /// Waits until no call is in flight and all are on disk.
+    ///
+    /// # Errors
+    /// Calls that stay in flight.
+    pub async fn quiet(&self) -> anyhow::Result<()> {
+        let quiet = async {
+            match &self.gateway {
+                Gateway::Here(node) => {
+                    while node.in_flight() > 0 {
+                        tokio::time::sleep(POLL).await;
+                    }
+                    node.recorded().await;
+                }
+                // Whoever left has been answered to, or read on for, within the settings above.
+                Gateway::Process(_) => tokio::time::sleep(LONGEST).await,
+            }
+        };
+        tokio::time::timeout(PATIENCE, quiet).await.context("calls stay in flight")
     }
 
     /// A way to its management API.
     #[must_use]
     pub fn desk(&self) -> Desk {
-        Desk::new(self.node.addr(), OPERATOR_KEY)
+        Desk::new(self.addr, OPERATOR_KEY)
     }
 
     /// Sets up the endpoints and every group, with a key each.
@@ -110,14 +197,32 @@ impl Subject {
         Ok(())
     }
 
-    /// Stops the gateway in order and opens its ledger again, as the next start would.
+    /// Stops the gateway and opens its ledger again, as the next start would. A process is killed: whatever it has
+    /// answered for must be on disk by now.
     ///
     /// # Errors
     /// A ledger that cannot be opened.
     pub async fn into_ledger(self) -> anyhow::Result<Ledger> {
-        self.node.shut_down().await;
-        let store = open(self.dir.path(), &Arc::new(Engine::new()), &self.clock)?;
+        let master_key = match self.gateway {
+            Gateway::Here(node) => {
+                node.shut_down().await;
+                MasterKey::from_bytes([7; 32])
+            }
+            Gateway::Process(running) => {
+                drop(running);
+                gateway::keys::master_key(self.dir.path(), None)?
+            }
+        };
+        let store = open(self.dir.path(), master_key, &Arc::new(Engine::new()), &self.clock)?;
         Ok(Ledger { store, _dir: self.dir })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself, which is what is wanted.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -129,8 +234,26 @@ pub struct Ledger {
     _dir: TempDir,
 }
 
-fn open(dir: &Path, engine: &Arc<Engine>, clock: &SteppedClock) -> anyhow::Result<Store> {
-    let master_key = MasterKey::from_bytes([7; 32]);
+async fn model(clock: &Arc<SteppedClock>) -> anyhow::Result<(Arc<Stage>, ModelServer)> {
+    let stage = Arc::new(Stage::new(Arc::clone(clock)));
+    let model = ModelServer::directed(Arc::<Stage>::clone(&stage)).await?;
+    Ok((stage, model))
+}
+
+fn environment(mode: Mode, listen: String) -> Vec<(String, String)> {
+    let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    let mut all: Vec<_> = SETTINGS.into_iter().map(own).collect();
+    all.push(own(("TOLLGATE__LIMITS__ADMISSION", mode.name())));
+    all.push(("TOLLGATE__SERVER__LISTEN".to_owned(), listen));
+    all
+}
+
+fn open(
+    dir: &Path,
+    master_key: MasterKey,
+    engine: &Arc<Engine>,
+    clock: &SteppedClock,
+) -> anyhow::Result<Store> {
     let options = Options { dir: dir.to_owned(), master_key, engine: Arc::clone(engine), now: clock.now() };
     Store::open(options).context("the store does not open")
 }

@@ -8,7 +8,7 @@ use proof::run::{Plan, run};
 
 async fn holds(mode: Mode) {
     let plan = Plan { seed: 20_261_121, load: Duration::from_secs(4), mode, callers: 32 };
-    let report = run(plan).await.unwrap();
+    let report = run(plan, None).await.expect("the gateway starts and answers");
     let (admitted, refused) = report.calls();
     assert!(report.holds(), "{report}");
     assert!(admitted > 50 && refused > 10 && report.windows() > 100, "too little was tried: {report}");

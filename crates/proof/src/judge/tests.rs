@@ -104,8 +104,9 @@ fn what_a_hold_did_not_cover_is_debt_in_a_wild_tree_and_a_breach_in_another() {
     let long = Call { tokens_min: 150, ..call(1, 0, 90) };
     let of =
         |manners, calls: &[Call]| judged(&tree(world::Mode::Cascading, manners), &timeline, calls).finding;
-    assert_eq!((of(Manners::Wild, &[long.clone()]).over, of(Manners::Wild, &[long.clone()]).debt), (0, 50));
-    assert_eq!(of(Manners::Declared, &[long.clone()]).over, 1);
+    let alone = std::slice::from_ref(&long);
+    assert_eq!((of(Manners::Wild, alone).over, of(Manners::Wild, alone).debt), (0, 50));
+    assert_eq!(of(Manners::Declared, alone).over, 1);
     // Debt keeps the next call out.
     assert_eq!(of(Manners::Wild, &[long, call(2, 10, 1)]).over, 1);
 }
