@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::ask::Ask;
 use crate::completion::{Completion, Text};
+use crate::direct::{Director, Role};
 use crate::gzip::gzip;
 use crate::intake::Received;
 use crate::reply::{Reply, Reset, Step};
@@ -48,6 +49,7 @@ impl Play {
 /// [`Reset`] ends the connection without an answer.
 pub(crate) async fn answer(
     play: &Play,
+    director: Option<&dyn Director>,
     tally: &Arc<Tally>,
     request: Request<Incoming>,
 ) -> Result<Response<Reply>, Reset> {
@@ -65,20 +67,27 @@ pub(crate) async fn answer(
         return Ok(refused(None, StatusCode::NOT_FOUND, "no such route", None));
     };
     let (head, body) = request.into_parts();
+    let role = director.and_then(|director| director.cast(&head));
     let Ok(received) = Received::read(body).await else {
         return Ok(refused(Some(route), StatusCode::PAYLOAD_TOO_LARGE, "the body is too large", None));
     };
-    Ok(respond(play, tally, route, head, received).await)
+    let Some(Role { script, receipt }) = role else {
+        return Ok(respond(play, tally.start(None), tally, route, (head, received)).await);
+    };
+    if script.act == Act::Refuse {
+        return Err(Reset);
+    }
+    let own = Play::of(script);
+    Ok(respond(&own, tally.start(Some(receipt)), tally, route, (head, received)).await)
 }
 
 async fn respond(
     play: &Play,
-    tally: &Arc<Tally>,
+    ticket: Ticket,
+    tally: &Tally,
     route: Route,
-    head: Parts,
-    received: Received,
+    (head, received): (Parts, Received),
 ) -> Response<Reply> {
-    let ticket = tally.start();
     let json = received.json();
     tally.remember(head, received, play.script.remember);
     if !play.script.first_byte.is_zero() {

@@ -6,13 +6,15 @@
 //! other side's own count (`GET /stats`, or [`ModelServer::served`]).
 //!
 //! Guarantees: real sockets, each event of a stream written by itself, no Nagle delay; what is counted
-//! was handed to the connection. Nothing in a request steers it: only [`ModelServer::set`] does.
+//! was handed to the connection. Nothing in a request steers it: only [`ModelServer::set`] does, and the [`Director`] that
+//! it was started with.
 //! Knows nothing of: the gateway, clocks, the environment, real tokenizers (a token is one word of the script).
 //! Begins at [`ModelServer::start`], then `answer::answer`.
 
 mod answer;
 mod ask;
 mod completion;
+mod direct;
 mod fault;
 mod gzip;
 mod intake;
@@ -24,6 +26,7 @@ mod server;
 mod stream;
 mod tally;
 
+pub use direct::{Director, Ending, Receipt, Role};
 pub use script::{Act, Encoding, End, Script, Tools, UsageReport};
 pub use server::ModelServer;
 pub use tally::{SeenRequest, Served};

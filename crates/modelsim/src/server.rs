@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::answer::{Play, answer};
+use crate::direct::Director;
 use crate::script::{Act, Script};
 use crate::tally::{SeenRequest, Served, Tally};
 
@@ -33,6 +34,7 @@ pub struct ModelServer {
 #[derive(Debug)]
 struct Stage {
     play: RwLock<Arc<Play>>,
+    director: Option<Arc<dyn Director>>,
     tally: Arc<Tally>,
 }
 
@@ -44,10 +46,24 @@ impl ModelServer {
 
     /// On this address, in the current runtime.
     pub async fn start_on(addr: SocketAddr, script: Script) -> io::Result<ModelServer> {
+        ModelServer::listen(addr, script, None).await
+    }
+
+    /// On a free port of the loopback address, in the current runtime; each request behaves as the director says.
+    pub async fn directed(director: Arc<dyn Director>) -> io::Result<ModelServer> {
+        ModelServer::listen((Ipv4Addr::LOCALHOST, 0).into(), Script::default(), Some(director)).await
+    }
+
+    async fn listen(
+        addr: SocketAddr,
+        script: Script,
+        director: Option<Arc<dyn Director>>,
+    ) -> io::Result<ModelServer> {
         let listener = TcpListener::bind(addr).await?;
         let addr = listener.local_addr()?;
         let stage = Arc::new(Stage {
             play: RwLock::new(Arc::new(Play::of(script))),
+            director,
             tally: Arc::new(Tally::default()),
         });
         let task = tokio::spawn(serve(listener, Arc::clone(&stage)));
@@ -122,9 +138,9 @@ async fn converse(stream: TcpStream, stage: Arc<Stage>) {
     // A failure means that the peer has left already; the conversation then ends by itself.
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request| {
-        let (play, tally) = (stage.play(), Arc::clone(&stage.tally));
+        let (play, stage) = (stage.play(), Arc::clone(&stage));
         // Boxed, so that the connection can be taken apart to be reset.
-        Box::pin(async move { answer(&play, &tally, request).await })
+        Box::pin(async move { answer(&play, stage.director.as_deref(), &stage.tally, request).await })
     });
     let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     if poll_fn(|cx| connection.poll_without_shutdown(cx)).await.is_err() {

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::request::Parts;
 
+use crate::direct::{Ending, Receipt};
 use crate::intake::Received;
 
 /// The bodies that are remembered hold no more than this together.
@@ -65,6 +66,8 @@ struct Seen {
 #[derive(Debug)]
 pub(crate) struct Ticket {
     tally: Arc<Tally>,
+    /// Of this request alone, where somebody wants to know.
+    receipt: Option<Arc<Receipt>>,
     ended: bool,
 }
 
@@ -76,9 +79,9 @@ impl SeenRequest {
 }
 
 impl Tally {
-    pub(crate) fn start(self: &Arc<Tally>) -> Ticket {
+    pub(crate) fn start(self: &Arc<Tally>, receipt: Option<Arc<Receipt>>) -> Ticket {
         self.started.fetch_add(1, Relaxed);
-        Ticket { tally: Arc::clone(self), ended: false }
+        Ticket { tally: Arc::clone(self), receipt, ended: false }
     }
 
     pub(crate) fn served(&self) -> Served {
@@ -125,31 +128,46 @@ impl Tally {
 impl Ticket {
     pub(crate) fn read(&self, prompt_tokens: u64) {
         self.tally.prompt_tokens.fetch_add(prompt_tokens, Relaxed);
+        if let Some(receipt) = &self.receipt {
+            receipt.read(prompt_tokens);
+        }
     }
 
     pub(crate) fn wrote(&self, completion_tokens: u64) {
         self.tally.completion_tokens.fetch_add(completion_tokens, Relaxed);
+        if let Some(receipt) = &self.receipt {
+            receipt.wrote(completion_tokens);
+        }
     }
 
     pub(crate) fn finish(&mut self) {
-        self.end(|tally| &tally.finished);
+        self.end(Ending::Finished);
     }
 
     pub(crate) fn cut(&mut self) {
-        self.end(|tally| &tally.cut);
+        self.end(Ending::Cut);
     }
 
     /// The first ending counts; later ones change nothing.
-    fn end(&mut self, count: impl FnOnce(&Tally) -> &AtomicU64) {
-        if !self.ended {
-            self.ended = true;
-            count(&self.tally).fetch_add(1, Relaxed);
+    fn end(&mut self, ending: Ending) {
+        if self.ended {
+            return;
+        }
+        self.ended = true;
+        let count = match ending {
+            Ending::Finished => &self.tally.finished,
+            Ending::Aborted => &self.tally.aborted,
+            Ending::Cut => &self.tally.cut,
+        };
+        count.fetch_add(1, Relaxed);
+        if let Some(receipt) = &self.receipt {
+            receipt.end(ending);
         }
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.end(|tally| &tally.aborted);
+        self.end(Ending::Aborted);
     }
 }

@@ -153,7 +153,8 @@ pub(crate) async fn admit(
             let tokens = reservation.tokens();
             let (output, allowance) = allowed(rule, output, tokens.saturating_sub(prompt));
             let at = reservation.admitted_at();
-            facts.request_id = facts.request_id.at(at.wall_ms);
+            // The clock's own reading: the tree's may be a little later, which no caller could make sense of.
+            facts.request_id = facts.request_id.at(now.wall_ms);
             (facts.admitted_at, facts.prompt, facts.output) = (at, prompt, output);
             let admitted = Admitted {
                 shared: Arc::clone(shared),

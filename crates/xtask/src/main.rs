@@ -1,8 +1,9 @@
-//! Automation, in Rust so that a machine with only Rust can run it: `cargo xtask test | clients | bench | tidy`.
+//! Automation, in Rust so that a machine with only Rust can run it: `cargo xtask test | clients | proof | bench | tidy`.
 
 mod bench;
 mod clients;
 mod promises;
+mod proof;
 mod steps;
 mod test;
 mod tidy;
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask test         format, lints, tidiness, every test, the official SDKs against the real program
 cargo xtask clients      the official SDKs and the contract test alone
+cargo xtask proof [...]  random load on a whole gateway: no window over its cap; --minutes 10 --seed N --mode estimate
 cargo xtask bench [...]  side by side with nginx; arguments go to the benchmark (see crates/bench)
 cargo xtask tidy         the rules of the house alone: floors, sizes, module docs, promises";
 
@@ -21,6 +23,7 @@ fn main() -> ExitCode {
         Some(("test", [])) => test::everything(),
         Some(("clients", [])) => clients::everything(),
         Some(("bench", rest)) => bench::run(rest),
+        Some(("proof", rest)) => proof::run(rest),
         Some(("tidy", [])) => tidy::run(),
         _ => {
             steps::say(USAGE);

@@ -21,6 +21,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("gateway", &["domain", "tokens", "wire", "limits", "storage", "proxy", "admin", "modelsim"]),
     ("testkit", &["domain", "limits", "storage", "proxy", "admin", "modelsim", "gateway"]),
     ("bench", &["domain", "limits", "modelsim", "gateway"]),
+    ("proof", &["domain", "limits", "storage", "modelsim", "gateway"]),
     ("xtask", &[]),
 ];
 

@@ -3,6 +3,7 @@
 
 mod chat;
 mod completions;
+mod directed;
 mod embeddings;
 mod messages;
 mod requests;
