@@ -82,13 +82,14 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every way a call can end.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Completed,
         Self::ClientGone,
         Self::UpstreamError,
         Self::UpstreamTimeout,
         Self::Shutdown,
         Self::NotReached,
+        Self::LimitCut,
     ];
 
     /// The word in the ledger and in logs.

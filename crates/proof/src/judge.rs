@@ -18,8 +18,8 @@ use crate::history::{Call, Mode, Timeline};
 use crate::windows::{Admission, Finding, Late, Span, WITHOUT_END, slide};
 use crate::world::{KINDS, Kind, Limits, Manners, SLUGS, Tree};
 
-/// The step in which `hard` holds the output of a stream.
-const STEP: u64 = 256;
+/// What `hard` holds at least of an output.
+const LEAST: u64 = 64;
 
 /// A counter of a tree in one stretch of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -156,8 +156,9 @@ impl Case<'_> {
             Mode::Learned => call.prompt,
             // What is guessed where nothing is declared is the gateway's own business; the prompt is in it.
             Mode::Estimate => call.prompt.saturating_add(call.declared.unwrap_or(0)),
-            Mode::Hard if call.streamed => {
-                call.prompt.saturating_add(call.declared.map_or(STEP, |output| output.min(STEP)))
+            // What fits is held, which is at least this.
+            Mode::Hard if call.streamed || self.tree.manners == Manners::Wild => {
+                call.prompt.saturating_add(call.declared.map_or(LEAST, |output| output.min(LEAST)))
             }
             // What does not fit is not asked for, so that all of it was held.
             Mode::Hard => u64::MAX,

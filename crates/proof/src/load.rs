@@ -170,7 +170,7 @@ async fn read(scene: &Scene, answer: Response<Incoming>, plan: &Plan, outcome: &
     let is_stream =
         head.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event"));
     outcome.head = Some((head.status.as_u16(), head.headers, scene.clock.us()));
-    let (mut pieces, mut ended) = (0, !is_stream);
+    let (mut pieces, mut ended, mut repeats) = (0, !is_stream, false);
     loop {
         if plan.leave == Leave::Having(pieces) {
             return;
@@ -184,7 +184,10 @@ async fn read(scene: &Scene, answer: Response<Incoming>, plan: &Plan, outcome: &
             Some(Ok(frame)) => {
                 let Ok(data) = frame.into_data() else { continue };
                 pieces += 1;
-                outcome.words += words(&data);
+                // A response says at its end once more what it has said.
+                let said = first(&data, b"response.output_text.done").filter(|_| !repeats);
+                outcome.words += if repeats { 0 } else { words(&data[..said.unwrap_or(data.len())]) };
+                repeats |= said.is_some();
                 ended |= plan.route.ends_with(&data);
             }
         }
@@ -192,7 +195,11 @@ async fn read(scene: &Scene, answer: Response<Incoming>, plan: &Plan, outcome: &
     outcome.rest = if ended { Rest::Complete } else { Rest::Broken };
 }
 
-fn words(piece: &Bytes) -> u64 {
+fn first(piece: &[u8], mark: &[u8]) -> Option<usize> {
+    piece.windows(mark.len()).position(|bytes| bytes == mark)
+}
+
+fn words(piece: &[u8]) -> u64 {
     let found = piece.windows(WORD.len()).filter(|bytes| *bytes == WORD.as_bytes()).count();
     u64::try_from(found).unwrap_or(u64::MAX)
 }

@@ -117,5 +117,6 @@ async fn close_books(
     let day = scene.clock.now().day();
     let ledger = subject.into_ledger().await?;
     report.wrong(books::ledger(&scene.world, &ledger.store, day, (&bounds, &shown)));
+    report.wrong(books::lines(&ledger.store, calls).await?);
     Ok(())
 }

@@ -180,7 +180,10 @@ impl Sighting {
     /// Whether the whole answer came through, with its usage where it had any.
     fn is_exact(&self) -> bool {
         let to_its_end = self.slip.receipt().ending() == Some(Ending::Finished);
-        let in_order = self.delivery == Delivery::Whole || self.slip.script().end == End::Complete;
+        // A stream that a limit cut has an end in good order, but not all that was written.
+        let all_passed = self.words >= self.slip.receipt().completion_tokens();
+        let in_order =
+            self.delivery == Delivery::Whole || (self.slip.script().end == End::Complete && all_passed);
         matches!(self.seen, Seen::Status(200, _)) && self.rest == Rest::Complete && to_its_end && in_order
     }
 

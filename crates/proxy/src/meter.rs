@@ -6,8 +6,8 @@
 //! it within `drain_timeout`, or a caller who leaves just before the end would have it for nothing; and so is one whose
 //! model writes what is not shown, and every stream if the operator wants that.
 //!
-//! A stream that is admitted step by step holds what it passes on. When a limit has no room for the next step it ends as
-//! if the model had reached its bound.
+//! A stream that is admitted step by step holds what it passes on. When it has passed on all it holds and a limit has no
+//! room for more, it ends as if the model had reached its bound.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -23,7 +23,7 @@ use wire::{AnswerStream, Cut, Operation, UsageChunk};
 
 use crate::admit::{Admitted, Allowance, Ending};
 use crate::error::{Error, UpstreamFailure};
-use crate::steps::{LOOK_LEN, Steps};
+use crate::steps::{Refused, Steps};
 use crate::upstream::UpstreamBody;
 
 /// How long an upstream may take to close a stream that has ended. One that closes in order can serve another call.
@@ -165,16 +165,14 @@ impl MeteredStream {
 
     /// The same in short looks, so that the next step is asked for before what it is for is passed on.
     fn pass_steps(&mut self, data: &Bytes) -> Option<Bytes> {
-        let mut out = BytesMut::with_capacity(data.len());
-        for start in (0..data.len()).step_by(LOOK_LEN) {
-            let look = data.slice(start..data.len().min(start.saturating_add(LOOK_LEN)));
+        let (mut out, mut rest) = (BytesMut::with_capacity(data.len()), data.clone());
+        while !rest.is_empty() && self.upstream.is_some() {
+            let look =
+                self.steps.as_ref().map_or(rest.len(), |steps| steps.look(self.events.written_at_most()));
+            let look = rest.split_to(look.min(rest.len()));
             out.extend_from_slice(&self.pass_events(&look).unwrap_or_default());
-            if self.upstream.is_none() {
-                break;
-            }
             if self.step() == Step::Over {
                 out.extend_from_slice(&self.cut());
-                break;
             }
         }
         Some(out.freeze())
@@ -182,15 +180,15 @@ impl MeteredStream {
 
     /// Asks for the next step where it is due.
     fn step(&mut self) -> Step {
+        let written = self.events.written_at_most();
         let (Some(steps), Some(admitted)) = (&mut self.steps, &mut self.admitted) else { return Step::On };
-        let Some(tokens) = steps.due(self.events.written_at_most()) else { return Step::On };
+        let Some(tokens) = steps.due(written) else { return Step::On };
         match admitted.top_up(tokens) {
-            TopUp::Granted => {
-                steps.granted(tokens);
-                Step::On
-            }
-            TopUp::Refused { .. } => Step::Over,
+            TopUp::Granted => steps.granted(tokens),
+            TopUp::Refused { .. } if steps.refused(written) == Refused::Over => return Step::Over,
+            TopUp::Refused { .. } => {}
         }
+        Step::On
     }
 
     /// Ends the stream as if the model had reached its bound, and the call upstream with it.
