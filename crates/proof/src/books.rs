@@ -155,7 +155,7 @@ pub async fn lines(store: &Store, calls: &[Call]) -> anyhow::Result<Vec<String>>
             None if !call.admitted => {}
             Some(used) if (call.tokens_min..=call.tokens_max).contains(&used) => {}
             _ => wrong.push(format!(
-                "{}: used {} to {} tokens, its line says {line:?}",
+                "{}: used {} to {} tokens, its line says {line:?}; seen was {call:?}",
                 shown(call.id),
                 call.tokens_min,
                 call.tokens_max
