@@ -195,11 +195,23 @@ mod tests {
     }
 
     #[test]
+    fn the_percentile_is_worked_out_at_twenty_answers_and_then_after_every_eight() {
+        let usual = Outputs::default().of(GROUP, &slug());
+        (0..20).for_each(|_| usual.note(10));
+        assert_eq!(usual.p95(), Some(10));
+        (0..7).for_each(|_| usual.note(500));
+        assert_eq!(usual.p95(), Some(10));
+        usual.note(500);
+        assert_eq!(usual.p95(), Some(500));
+    }
+
+    #[test]
     fn more_pairs_than_are_remembered_are_told_by_slug() {
         let outputs = Outputs::default();
         let pairs = u64::try_from(PAIRS_MAX).unwrap();
         let held: Vec<Usual> = (0..pairs).map(|group| outputs.of(GroupId(group), &slug())).collect();
         assert!(outputs.of(GroupId(pairs), &slug()).own.is_none());
+        assert!(outputs.of(GroupId(0), &slug()).own.is_some(), "it is one of those that are remembered");
         drop(held);
         assert!(outputs.of(GroupId(pairs), &slug()).own.is_some(), "those that no path holds made room");
     }
