@@ -35,11 +35,11 @@ fn own(engine: &Engine, measure: Measure, threshold: u64) -> Arc<Path> {
     bind(engine, Shown::Own, [(measure, threshold)])
 }
 
-fn ask(engine: &Engine, path: &Arc<Path>, tokens: u64, millis: u64) -> Result<Reservation, Refusal> {
+fn ask(engine: &Engine, path: &Arc<Path>, tokens: u64, millis: u64) -> Result<Reservation, Box<Refusal>> {
     let need = Need::Declared { prompt: 0, output: tokens };
     match engine.reserve(path, need, at(millis), None) {
         Decision::Admitted(admission) => Ok(admission.reservation),
-        Decision::Refused(refusal) => Err(refusal),
+        Decision::Refused(refusal) => Err(Box::new(refusal)),
         Decision::Stale => panic!("nothing was edited"),
     }
 }
