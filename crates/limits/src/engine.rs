@@ -55,9 +55,10 @@ impl Engine {
         top_up::top_up(reservation, tokens, now)
     }
 
-    /// The call is over and used `tokens`: what it held beyond that goes back, what it used beyond that is owed.
-    pub fn settle(&self, reservation: Reservation, tokens: u64, now: Now) {
-        settlement::settle(reservation, tokens, now);
+    /// The call is over and used `tokens`: what it held beyond that goes back, what it used beyond that is owed. Returns
+    /// when that was by the tree's time: the day that its tokens were charged to.
+    pub fn settle(&self, reservation: Reservation, tokens: u64, now: Now) -> Now {
+        settlement::settle(reservation, tokens, now)
     }
 
     /// The call is over and nothing was generated: tokens go back, the request stays charged.

@@ -71,15 +71,16 @@ impl Reservation {
     }
 }
 
-pub(crate) fn settle(reservation: Reservation, tokens: u64, now: Now) {
-    end(reservation, tokens, 1, now);
+pub(crate) fn settle(reservation: Reservation, tokens: u64, now: Now) -> Now {
+    end(reservation, tokens, 1, now)
 }
 
 pub(crate) fn cancel(reservation: Reservation, now: Now) {
     end(reservation, 0, 0, now);
 }
 
-fn end(reservation: Reservation, tokens: u64, requests: u64, now: Now) {
+/// Returns when that was, by the tree's time.
+fn end(reservation: Reservation, tokens: u64, requests: u64, now: Now) -> Now {
     let Reservation { path, charges } = reservation;
     let admitted = Moment::at(charges.begun());
     let ending = Ending { admitted, held: charges.total(), later: charges.later(), tokens, requests };
@@ -91,4 +92,5 @@ fn end(reservation: Reservation, tokens: u64, requests: u64, now: Now) {
     // The path may be the last reference to its tree: free it after the lock.
     drop(state);
     drop(path);
+    moment.now()
 }

@@ -248,7 +248,7 @@ impl Admitted {
         // Read first: whatever goes wrong with it leaves the call to be ended once more.
         let now = self.shared.clock.now();
         let Some((reservation, permit)) = self.held.take() else { return };
-        self.shared.engine.settle(reservation, ending.usage.total(), now);
+        let now = self.shared.engine.settle(reservation, ending.usage.total(), now);
         self.learn(&ending);
         self.log(&ending, now);
         permit.record(self.entry(ending, now));

@@ -167,13 +167,14 @@ impl MeteredStream {
     fn pass_steps(&mut self, data: &Bytes) -> Option<Bytes> {
         let (mut out, mut rest) = (BytesMut::with_capacity(data.len()), data.clone());
         while !rest.is_empty() && self.upstream.is_some() {
+            if self.step() == Step::Over {
+                out.extend_from_slice(&self.cut());
+                break;
+            }
             let look =
                 self.steps.as_ref().map_or(rest.len(), |steps| steps.look(self.events.written_at_most()));
             let look = rest.split_to(look.min(rest.len()));
             out.extend_from_slice(&self.pass_events(&look).unwrap_or_default());
-            if self.step() == Step::Over {
-                out.extend_from_slice(&self.cut());
-            }
         }
         Some(out.freeze())
     }

@@ -110,7 +110,9 @@ impl World {
             Step::Ask { path, need, lag } => return self.ask(path, need, lag),
             Step::TopUp { nth, tokens, lag } => return self.top_up(nth, tokens, lag),
             Step::Settle { nth, tokens } => {
-                self.end(nth, |engine, held, now| engine.settle(held, tokens, now));
+                self.end(nth, |engine, held, now| {
+                    engine.settle(held, tokens, now);
+                });
             }
             Step::Release { nth } => self.end(nth, |engine, held, now| engine.release(held, now)),
             Step::Cancel { nth } => self.end(nth, |engine, held, now| engine.cancel(held, now)),
