@@ -99,6 +99,9 @@ impl Refused {
         };
         let (threshold, slug) = (self.limit.threshold, &self.slug);
         match self.verdict {
+            Verdict::NeverFits if threshold == 0 => {
+                format!("With {whose} of 0 {what} {per} no call for `{slug}` passes; have it raised.")
+            }
             Verdict::NeverFits => format!(
                 "This call needs more than {whose} of {threshold} {what} {per} for `{slug}` ever allows; \
                  shorten the prompt or declare a smaller max_tokens."
@@ -176,6 +179,16 @@ mod tests {
         assert_eq!(
             by_calls(0, CounterScope::Group, Verdict::NeverFits).sentence(),
             "Your group may have no call in flight for `acme/chat`; have its limit on calls in flight raised."
+        );
+    }
+
+    #[test]
+    fn a_threshold_of_nothing_is_told_as_one_that_no_smaller_call_fits() {
+        let mut refused = by_calls(0, CounterScope::Group, Verdict::NeverFits);
+        refused.limit.counter.measure = Measure::Use(LimitType::Request, Unit::Minute);
+        assert_eq!(
+            refused.sentence(),
+            "With your group's limit of 0 requests per minute no call for `acme/chat` passes; have it raised."
         );
     }
 
