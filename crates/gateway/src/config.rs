@@ -119,6 +119,7 @@ mod tests {
             ("TOLLGATE__SERVER__TLS_CERT", "/cert.pem", "server.tls_key"),
             ("TOLLGATE__SERVER__MAX_BUFFERED_MB", "99", "server.max_buffered_mb"),
             ("TOLLGATE__SERVER__HEADER_TIMEOUT", "0s", "server.header_timeout"),
+            ("TOLLGATE__LIMITS__HARD_MIN_OUTPUT", "0", "limits.hard_min_output: 0"),
             ("TOLLGATE__LIMITS__DECISIONS", "1000001", "limits.decisions"),
             ("TOLLGATE__LIMITS__DECISIONS_DISK_MB", "4097", "limits.decisions_disk_mb"),
             ("TOLLGATE__LIMITS__DECISIONS_DISK_MB", "-1", "limits.decisions_disk_mb"),
