@@ -526,6 +526,9 @@ fn an_environment_that_is_not_unicode_is_no_accident_and_a_key_in_it_is_refused(
 fn help_says_what_the_program_is_and_tells_its_own_options_from_those_of_every_command() {
     let help = |arguments: &[&str]| String::from_utf8(tollgate(arguments, &[]).stdout).unwrap();
     assert!(help(&["--help"]).starts_with("A self-hosted gateway"));
+    let explain = help(&["explain", "--help"]);
+    let (own, of_every) = explain.split_once("Which gateway:").unwrap();
+    assert!(own.contains("--prompt-tokens") && of_every.contains("--management-key"), "{explain}");
     let mint = help(&["workspace", "keys", "mint", "--help"]);
     let (own, every) = mint.split_once("Which gateway:").unwrap();
     assert!(own.contains("<WORKSPACE>") && own.contains("--scope"), "{mint}");

@@ -14,11 +14,6 @@ const PREFIX_LEN: usize = 16;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ExplainArgs {
-    #[command(flatten, next_help_heading = WHICH_GATEWAY)]
-    place: Place,
-    /// A management key (here `--key` is the customer's).
-    #[arg(long, help_heading = WHICH_GATEWAY, env = "TOLLGATE_MANAGEMENT_KEY", hide_env_values = true)]
-    management_key: Option<String>,
     /// Prefix of the customer's key that would call.
     #[arg(long, value_name = "PREFIX", required_unless_present = "group", conflicts_with = "group")]
     key: Option<String>,
@@ -37,6 +32,12 @@ pub(super) struct ExplainArgs {
     /// The answer would come as a stream, which the mode `hard` admits step by step.
     #[arg(long)]
     stream: bool,
+    // Last, since a heading holds for all that follows.
+    #[command(flatten, next_help_heading = WHICH_GATEWAY)]
+    place: Place,
+    /// A management key (here `--key` is the customer's).
+    #[arg(long, help_heading = WHICH_GATEWAY, env = "TOLLGATE_MANAGEMENT_KEY", hide_env_values = true)]
+    management_key: Option<String>,
 }
 
 pub(super) async fn run(args: ExplainArgs) -> anyhow::Result<()> {
