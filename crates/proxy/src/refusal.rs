@@ -26,7 +26,8 @@ impl Refused {
         let limit = path.limits()[refusal.limit].clone();
         // An ancestor's counter is not shown unless the operator lets customers see the traffic of siblings.
         let state = refusal.states.get(refusal.limit).filter(|_| path.shows(refusal.limit));
-        let used = state.map(|state| limit.threshold.saturating_sub(state.remaining));
+        // Past the threshold where there is debt: the number that the operator reads of this call, too.
+        let used = state.map(|state| state.reading.used.saturating_add(state.reading.pending));
         Self { limit, verdict: refusal.verdict, slug: slug.clone(), used }
     }
 
