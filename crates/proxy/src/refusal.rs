@@ -87,18 +87,19 @@ impl Refused {
 
     fn sentence(&self) -> String {
         match self.limit.counter.measure {
-            Measure::Use(LimitType::Token, unit) => self.sentence_of_use("tokens", per(unit)),
-            Measure::Use(LimitType::Request, unit) => self.sentence_of_use("requests", per(unit)),
+            Measure::Use(LimitType::Token, unit) => self.sentence_of_use("token", per(unit)),
+            Measure::Use(LimitType::Request, unit) => self.sentence_of_use("request", per(unit)),
             Measure::Concurrency => self.sentence_of_calls(),
         }
     }
 
-    fn sentence_of_use(&self, what: &str, per: &str) -> String {
+    fn sentence_of_use(&self, one: &str, per: &str) -> String {
         let whose = match self.limit.scope {
             CounterScope::Group => "your group's limit",
             CounterScope::Ancestor => "a limit that your group shares with others",
         };
         let (threshold, slug) = (self.limit.threshold, &self.slug);
+        let what = if threshold == 1 { one.to_owned() } else { format!("{one}s") };
         match self.verdict {
             Verdict::NeverFits if threshold == 0 => {
                 format!("With {whose} of 0 {what} {per} no call for `{slug}` passes; have it raised.")
@@ -180,6 +181,17 @@ mod tests {
         assert_eq!(
             by_calls(0, CounterScope::Group, Verdict::NeverFits).sentence(),
             "Your group may have no call in flight for `acme/chat`; have its limit on calls in flight raised."
+        );
+    }
+
+    #[test]
+    fn a_threshold_of_one_is_one_request() {
+        let wait = Verdict::Wait { nanos: 3 * NANOS_PER_S, hold_may_end: false };
+        let mut refused = by_calls(1, CounterScope::Group, wait);
+        refused.limit.counter.measure = Measure::Use(LimitType::Request, Unit::Minute);
+        assert_eq!(
+            refused.sentence(),
+            "This call does not fit your group's limit of 1 request per minute for `acme/chat` now; try again in 3 s."
         );
     }
 
