@@ -20,9 +20,9 @@ use crate::json::Answer;
 use crate::path::InPath;
 use crate::time::Moment;
 
-const NOT_KEPT: &str = "No decision on a call with this request id is kept here. The last ones are \
-    (limits.decisions says how many, and a restart forgets them), and refusals as far as limits.decisions_disk_mb reaches; \
-    of a storm of refusals only some.";
+const NOT_KEPT: &str = "No decision is kept under this request id: kept are the last ones since the start \
+    (limits.decisions says how many) and refusals on disk (limits.decisions_disk_mb; of a storm only some), and a call that \
+    failed before it was decided on, such as one with an unknown key, has none.";
 
 /// What was decided on a call.
 #[derive(Debug, Serialize, ToSchema)]

@@ -169,9 +169,12 @@ const ADVICE_MAX: usize = 8;
 
 /// Says in the log what may surprise whoever wrote these limits.
 fn warn(snapshot: &Snapshot, group: &Arc<Group>, settings: &Settings) {
-    let said = group.models.iter().flat_map(|model| advice(snapshot, group, model, settings.admission));
-    for sentence in said.take(ADVICE_MAX) {
-        tracing::warn!(group.id = %group.id, "{sentence}");
+    let said = group.models.iter().flat_map(|model| {
+        let sentences = advice(snapshot, group, model, settings.admission);
+        sentences.into_iter().map(move |sentence| (&model.slug, sentence))
+    });
+    for (slug, sentence) in said.take(ADVICE_MAX) {
+        tracing::warn!(group.id = %group.id, %slug, "{sentence}");
     }
 }
 

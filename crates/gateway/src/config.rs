@@ -45,7 +45,7 @@ pub fn load(
         sources.push(name);
     }
     let config: Config = serde_path_to_error::deserialize(table)
-        .map_err(|error| anyhow::anyhow!("{}: {}", error.path(), error.inner().message()))
+        .map_err(|error| anyhow::anyhow!("{}: {}", error.path(), plain(error.inner().message())))
         .with_context(|| format!("in the configuration ({})", sources.join(", ")))?;
     config.checked()
 }
@@ -58,6 +58,16 @@ impl Config {
     pub fn defaults() -> anyhow::Result<Self> {
         let table: toml::Table = toml::from_str(DEFAULTS).context("the compiled-in defaults are broken")?;
         Ok(table.try_into()?)
+    }
+}
+
+/// A number of the wrong kind, without the name of the type that it does not fit.
+fn plain(message: &str) -> String {
+    match message.split_once(", expected ") {
+        Some((found, "u16" | "u32" | "u64" | "usize")) => {
+            format!("{found}, expected a whole number, 0 or more")
+        }
+        Some(_) | None => message.to_owned(),
     }
 }
 
@@ -119,9 +129,10 @@ mod tests {
             ("TOLLGATE__SERVER__TLS_CERT", "/cert.pem", "server.tls_key"),
             ("TOLLGATE__SERVER__MAX_BUFFERED_MB", "99", "server.max_buffered_mb"),
             ("TOLLGATE__SERVER__HEADER_TIMEOUT", "0s", "server.header_timeout"),
+            ("TOLLGATE__LIMITS__HARD_MIN_OUTPUT", "0", "limits.hard_min_output: 0"),
             ("TOLLGATE__LIMITS__DECISIONS", "1000001", "limits.decisions"),
             ("TOLLGATE__LIMITS__DECISIONS_DISK_MB", "4097", "limits.decisions_disk_mb"),
-            ("TOLLGATE__LIMITS__DECISIONS_DISK_MB", "-1", "limits.decisions_disk_mb"),
+            ("TOLLGATE__LIMITS__DECISIONS_DISK_MB", "-1", "expected a whole number, 0 or more"),
             ("TOLLGATE__UPSTREAM__CONNECT_TIMEOUT", "5", "upstream.connect_timeout"),
             ("TOLLGATE__UPSTREAM__OPENAI_BASE_URL", "ftp://x", "upstream.openai_base_url"),
             ("TOLLGATE__SECRETS__ENV_ALLOW", r#"["TOLLGATE_MASTER_KEY"]"#, "secrets.env_allow"),

@@ -1,5 +1,7 @@
 //! The program as a person meets it: the real binary, its files, its exit codes.
 
+#[path = "program/check.rs"]
+mod check;
 #[path = "program/process.rs"]
 mod process;
 #[path = "program/shutdown.rs"]
@@ -157,22 +159,6 @@ fn wrong_usage_says_what_and_exits_with_2() {
 }
 
 #[test]
-fn check_says_what_a_start_would_do_and_does_nothing() {
-    let dir = TempDir::new().unwrap();
-    let data = dir.path().join("data");
-    let path = data.to_str().unwrap();
-    let checked = tollgate(&["check", "--data-dir", path], &[]);
-    assert!(checked.status.success(), "{checked:?}");
-    assert!(!data.exists());
-    let serve = Program::serve(&data, &[]);
-    let checked = tollgate(&["check", "--data-dir", path], &[]);
-    assert!(String::from_utf8_lossy(&checked.stdout).contains(&serve.pid().to_string()), "{checked:?}");
-    assert!(serve.terminate().success());
-    let checked = tollgate(&["check", "--data-dir", path], &[]);
-    assert!(String::from_utf8_lossy(&checked.stdout).contains("nothing to migrate"), "{checked:?}");
-}
-
-#[test]
 fn a_customer_is_made_from_the_command_line() {
     let dir = TempDir::new().unwrap();
     let serve = Program::serve(dir.path(), &[("TOLLGATE_MANAGEMENT_KEY", KEY)]);
@@ -294,7 +280,7 @@ fn why_a_call_was_refused_is_told_by_its_request_id_after_a_restart_too() {
     let gone = tollgate(&["decision", &admitted, "--url", &serve.url(), "--key", KEY], &[]);
     let said = String::from_utf8_lossy(&gone.stderr).into_owned();
     assert_eq!(gone.status.code(), Some(1), "{said}");
-    assert!(said.contains("No decision on a call with this request id is kept"), "{said}");
+    assert!(said.contains("No decision is kept under this request id"), "{said}");
 }
 
 #[test]
@@ -540,6 +526,9 @@ fn an_environment_that_is_not_unicode_is_no_accident_and_a_key_in_it_is_refused(
 fn help_says_what_the_program_is_and_tells_its_own_options_from_those_of_every_command() {
     let help = |arguments: &[&str]| String::from_utf8(tollgate(arguments, &[]).stdout).unwrap();
     assert!(help(&["--help"]).starts_with("A self-hosted gateway"));
+    let explain = help(&["explain", "--help"]);
+    let (own, of_every) = explain.split_once("Which gateway:").unwrap();
+    assert!(own.contains("--prompt-tokens") && of_every.contains("--management-key"), "{explain}");
     let mint = help(&["workspace", "keys", "mint", "--help"]);
     let (own, every) = mint.split_once("Which gateway:").unwrap();
     assert!(own.contains("<WORKSPACE>") && own.contains("--scope"), "{mint}");

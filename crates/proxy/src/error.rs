@@ -207,6 +207,8 @@ impl Error {
             Some(TurnedAway::NotAllowed)
         } else if let Self::NoEndpoint { .. } = self {
             Some(TurnedAway::NoEndpoint)
+        } else if let Self::Uncountable = self {
+            Some(TurnedAway::Uncountable)
         } else {
             None
         }

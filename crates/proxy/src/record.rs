@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use domain::{Now, RequestId};
+use domain::{Admission, Now, RequestId};
 use limits::{Refusal, Seen};
-use storage::{DecisionFacts, DecisionOutcome};
+use storage::{DecisionFacts, DecisionOutcome, TurnedAway};
 
 use crate::admit::Facts;
 use crate::authenticate::Caller;
@@ -33,7 +33,7 @@ pub(crate) fn refused(shared: &Shared, lane: &Lane, facts: &Facts, refusal: &Ref
     }
 }
 
-/// A call of a known caller that has no way to a model. Anything else that goes wrong is no decision about a caller.
+/// A call of a known caller that came to no limit. Anything else that goes wrong is no decision about a caller.
 pub(crate) fn turned_away(shared: &Shared, id: RequestId, caller: &Caller, model: &str, error: &Error) {
     let Some(why) = error.turned_away() else { return };
     let outcome = DecisionOutcome::TurnedAway(why);
@@ -41,7 +41,6 @@ pub(crate) fn turned_away(shared: &Shared, id: RequestId, caller: &Caller, model
     if !decisions.keeps(outcome) {
         return;
     }
-    let otherwise = shared.settings.admission;
     let facts = DecisionFacts {
         request_id: id,
         at: shared.clock.now(),
@@ -49,13 +48,25 @@ pub(crate) fn turned_away(shared: &Shared, id: RequestId, caller: &Caller, model
         group: caller.group.id,
         key_prefix: Arc::clone(&caller.key.prefix),
         model: shown(model).into(),
-        mode: caller.group.model(model).map_or(otherwise, |granted| granted.admission(None, otherwise)),
+        mode: mode(shared, caller, model, why),
         output_max: None,
         tokens: 0,
         limits: Arc::default(),
         outcome,
     };
     decisions.record(facts, &[]);
+}
+
+/// How the call would have been admitted, as far as that is known.
+fn mode(shared: &Shared, caller: &Caller, model: &str, why: TurnedAway) -> Admission {
+    let otherwise = shared.settings.admission;
+    match why {
+        // Only there every token has to be counted.
+        TurnedAway::Uncountable => Admission::Hard,
+        TurnedAway::NotAllowed | TurnedAway::NoEndpoint => {
+            caller.group.model(model).map_or(otherwise, |granted| granted.admission(None, otherwise))
+        }
+    }
 }
 
 fn noted(lane: &Lane, facts: &Facts, at: Now, tokens: u64, outcome: DecisionOutcome) -> DecisionFacts {

@@ -26,7 +26,8 @@ impl Refused {
         let limit = path.limits()[refusal.limit].clone();
         // An ancestor's counter is not shown unless the operator lets customers see the traffic of siblings.
         let state = refusal.states.get(refusal.limit).filter(|_| path.shows(refusal.limit));
-        let used = state.map(|state| limit.threshold.saturating_sub(state.remaining));
+        // Past the threshold where there is debt: the number that the operator reads of this call, too.
+        let used = state.map(|state| state.reading.used.saturating_add(state.reading.pending));
         Self { limit, verdict: refusal.verdict, slug: slug.clone(), used }
     }
 
@@ -86,19 +87,23 @@ impl Refused {
 
     fn sentence(&self) -> String {
         match self.limit.counter.measure {
-            Measure::Use(LimitType::Token, unit) => self.sentence_of_use("tokens", per(unit)),
-            Measure::Use(LimitType::Request, unit) => self.sentence_of_use("requests", per(unit)),
+            Measure::Use(LimitType::Token, unit) => self.sentence_of_use("token", per(unit)),
+            Measure::Use(LimitType::Request, unit) => self.sentence_of_use("request", per(unit)),
             Measure::Concurrency => self.sentence_of_calls(),
         }
     }
 
-    fn sentence_of_use(&self, what: &str, per: &str) -> String {
+    fn sentence_of_use(&self, one: &str, per: &str) -> String {
         let whose = match self.limit.scope {
             CounterScope::Group => "your group's limit",
             CounterScope::Ancestor => "a limit that your group shares with others",
         };
         let (threshold, slug) = (self.limit.threshold, &self.slug);
+        let what = if threshold == 1 { one.to_owned() } else { format!("{one}s") };
         match self.verdict {
+            Verdict::NeverFits if threshold == 0 => {
+                format!("With {whose} of 0 {what} {per} no call for `{slug}` passes; have it raised.")
+            }
             Verdict::NeverFits => format!(
                 "This call needs more than {whose} of {threshold} {what} {per} for `{slug}` ever allows; \
                  shorten the prompt or declare a smaller max_tokens."
@@ -176,6 +181,27 @@ mod tests {
         assert_eq!(
             by_calls(0, CounterScope::Group, Verdict::NeverFits).sentence(),
             "Your group may have no call in flight for `acme/chat`; have its limit on calls in flight raised."
+        );
+    }
+
+    #[test]
+    fn a_threshold_of_one_is_one_request() {
+        let wait = Verdict::Wait { nanos: 3 * NANOS_PER_S, hold_may_end: false };
+        let mut refused = by_calls(1, CounterScope::Group, wait);
+        refused.limit.counter.measure = Measure::Use(LimitType::Request, Unit::Minute);
+        assert_eq!(
+            refused.sentence(),
+            "This call does not fit your group's limit of 1 request per minute for `acme/chat` now; try again in 3 s."
+        );
+    }
+
+    #[test]
+    fn a_threshold_of_nothing_is_told_as_one_that_no_smaller_call_fits() {
+        let mut refused = by_calls(0, CounterScope::Group, Verdict::NeverFits);
+        refused.limit.counter.measure = Measure::Use(LimitType::Request, Unit::Minute);
+        assert_eq!(
+            refused.sentence(),
+            "With your group's limit of 0 requests per minute no call for `acme/chat` passes; have it raised."
         );
     }
 

@@ -153,9 +153,10 @@ impl Worker {
                 view = self.view(headers)?;
             }
             let View { snapshot, caller } = &view;
-            let route = choose_route(self, snapshot, caller, (call.operation(), call.model())).inspect_err(
-                |error| record::turned_away(&self.shared, trace.id, caller, call.model(), error),
-            )?;
+            let id = trace.id;
+            let note = |error: &Error| record::turned_away(&self.shared, id, caller, call.model(), error);
+            let route =
+                choose_route(self, snapshot, caller, (call.operation(), call.model())).inspect_err(note)?;
             trace.slug = Some(route.slug.clone());
             let lane = self.lane(&view, &route, memory);
             let tokenizer = if lane.limits_tokens { route.destination.tokenizer } else { Tokenizer::Bytes };
@@ -163,7 +164,7 @@ impl Worker {
                 prompt.count_aside(tokenizer, call, &self.shared.counts).await;
                 continue;
             };
-            let rule = self.rule(call, &route, &lane)?;
+            let rule = self.rule(call, &route, &lane).inspect_err(note)?;
             let facts = Facts::new(trace.id, caller, (&route, &lane), call);
             let outset = outset(call, prompt, &route, &lane);
             match admit(&self.shared, &lane, facts, (outset, rule), &self.seen).await? {

@@ -146,6 +146,38 @@ async fn a_call_that_was_turned_away_before_any_limit_is_told_as_it_was_answered
 }
 
 #[tokio::test]
+async fn a_call_whose_prompt_cannot_be_counted_is_told_with_the_mode_that_counts() {
+    let gw = Gateway::start().await;
+    let mut exact = m1(&[tok_min(100)]);
+    exact["admission"] = "hard".into();
+    let customer = gw.customer("cust_42", json!([exact])).await;
+    let request = gw.request(Method::POST, "/v1/responses");
+    let request = request.header("authorization", format!("Bearer {}", customer.key));
+    let body = json!({"model": MODEL, "input": "more", "previous_response_id": "resp_1"});
+    let answer = request.json(&body).send().await.expect(400);
+    let (who, said) = decision(&gw, &answer).await;
+    assert_eq!((&who["model"], &who["group_id"]), (&json!(MODEL), &json!(customer.id)));
+    assert_eq!(
+        (&said["mode"], &said["admitted"], &said["limits"]),
+        (&json!("hard"), &json!(false), &json!([]))
+    );
+}
+
+#[tokio::test]
+async fn a_refusal_tells_its_caller_the_use_that_the_operator_reads_even_in_debt() {
+    let gw = Gateway::start().await;
+    let mut afterwards = m1(&[tok_min(15)]);
+    afterwards["admission"] = "observed".into();
+    let customer = gw.customer("cust_42", json!([afterwards])).await;
+    call(&gw, &customer.key, MODEL, 9).await.expect(200);
+    gw.quiet().await;
+    let refused = call(&gw, &customer.key, MODEL, 9).await.expect(429);
+    let (_, said) = decision(&gw, &refused).await;
+    assert_eq!((&said["limits"][0]["used"], &said["limits"][0]["debt"]), (&json!(19), &json!(4)));
+    assert_eq!(refused.body["error"]["limit"]["used"], said["limits"][0]["used"]);
+}
+
+#[tokio::test]
 async fn why_a_call_was_refused_yesterday_is_told_today_and_after_a_restart() {
     let mut gw = Gateway::start().await;
     let Customer { key, .. } = exhausted(&gw).await;

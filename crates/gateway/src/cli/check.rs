@@ -1,5 +1,6 @@
 //! `tollgate check`: is everything sound, and what would a start do? Changes nothing.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use anyhow::bail;
@@ -50,28 +51,37 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<()> {
     }
     match Store::configuration(&args.data_dir)? {
         Some(snapshot) => advise(&snapshot, config.limits.admission),
-        None => say("limits: not looked at; the store was not closed in order, or has another version"),
+        None if found.schema_found < found.schema_known => {
+            say("limits: not looked at; a start migrates them first")
+        }
+        None => say(
+            "limits: not looked at; the last process had no time to close the store, which the next start mends",
+        ),
     }
 }
 
-/// Says which limits may surprise whoever set them.
+/// Says which limits may surprise whoever set them. A limit that binds a whole tree is told of once.
 fn advise(snapshot: &Snapshot, otherwise: Admission) -> anyhow::Result<()> {
     let groups =
         snapshot.workspaces().flat_map(|workspace| snapshot.groups_after(workspace.id, Version::default()));
-    let mut said = groups.flat_map(|group| {
-        let name = group.metadata.external_entity_id.clone();
-        let of = move |model| (name.clone(), advice(snapshot, group, model, otherwise));
-        group.models.iter().map(of)
-    });
-    let mut left = ADVICE_MAX;
-    for (name, sentences) in said.by_ref() {
-        for sentence in sentences {
-            if left == 0 {
-                return say("warning: there is more of the same kind");
+    let models = groups.flat_map(|group| group.models.iter().map(move |model| (group, model)));
+    let mut told = HashSet::new();
+    for (group, model) in models {
+        for sentence in advice(snapshot, group, model, otherwise) {
+            let line = format!("{}: {sentence}", model.slug);
+            if told.contains(&line) {
+                continue;
             }
-            left -= 1;
-            say(&format!("warning: {name}: {sentence}"))?;
+            if told.len() == ADVICE_MAX {
+                return say(&format!("limits: more warnings than these {ADVICE_MAX}"));
+            }
+            say(&format!("warning: {}, {line}", group.metadata.external_entity_id))?;
+            told.insert(line);
         }
     }
-    say("limits: looked at")
+    match told.len() {
+        0 => say("limits: nothing to warn of"),
+        1 => say("limits: 1 warning"),
+        count => say(&format!("limits: {count} warnings")),
+    }
 }

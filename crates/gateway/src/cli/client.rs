@@ -21,9 +21,12 @@ const WAIT_MAX_S: u64 = 10;
 /// Items asked for at a time; the API's own maximum.
 const PAGE: usize = 1_000;
 
+/// What every command's help calls these.
+pub(super) const WHICH_GATEWAY: &str = "Which gateway";
+
 /// Where the gateway is, and who is asking.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Which gateway")]
+#[command(next_help_heading = WHICH_GATEWAY)]
 pub(super) struct Access {
     #[command(flatten)]
     place: Place,

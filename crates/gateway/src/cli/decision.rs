@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::client::{Access, Form, escaped};
-use super::explain::{binding, show_limits};
+use super::explain::{Remedy, binding, ceiling, show_limits};
 use super::output::{live, say, say_json, text, window};
 
 #[derive(Debug, clap::Args)]
@@ -40,18 +40,31 @@ fn sentence(answer: &Value) -> String {
         );
     }
     let refused = format!("{call}: refused at {at}: {} {}", said("status"), said("code"));
-    match (binding(answer), &answer["passes_at"]) {
-        (Some(limit), Value::Null) => {
-            let ceiling = format!("{} {}", window(limit), text(&limit["threshold"]));
-            format!(
-                "{refused}, since {tokens} tokens never fit {ceiling}; asking for less it would have passed"
-            )
+    match binding(answer).map(|limit| (limit, Remedy::of(limit, answer))) {
+        Some((limit, Remedy::Raise)) => format!("{refused}, since {} lets no call pass", ceiling(limit)),
+        Some((limit, Remedy::Less)) => format!(
+            "{refused}, since {tokens} tokens never fit {}; asking for less it would have passed",
+            ceiling(limit)
+        ),
+        Some((limit, Remedy::Calls)) => format!(
+            "{refused}, by {} {}; would have passed as soon as one of these calls ended",
+            window(limit),
+            live(limit)
+        ),
+        Some((limit, Remedy::Time(time))) => {
+            format!("{refused}, by {} {}; would have passed at {time}", window(limit), live(limit))
         }
-        (Some(limit), time) => {
-            format!("{refused}, by {} {}; would have passed at {}", window(limit), live(limit), text(time))
-        }
-        (None, _) if answer["status"] == 403 => format!("{refused}, since the group did not list the model"),
-        (None, _) => format!("{refused}, since no endpoint of its workspace served the model"),
+        None => format!("{refused}, since {}", turned_away(&said("code"))),
+    }
+}
+
+/// Why no limit was looked at.
+fn turned_away(code: &str) -> &'static str {
+    match code {
+        "model_not_allowed" => "the group did not list the model",
+        "model_not_found" => "no endpoint of its workspace served the model",
+        "uncountable_prompt" => "a part of its prompt was not in the request, and `hard` counts all of it",
+        _ => "it was turned away before any limit was looked at",
     }
 }
 
@@ -91,6 +104,11 @@ mod tests {
             (
                 decided(false, 403, "model_not_allowed".into(), Value::Null, Value::Null),
                 "refused at 2026-05-13T12:00:00.000Z: 403 model_not_allowed, since the group did not list the model",
+            ),
+            (
+                decided(false, 400, "uncountable_prompt".into(), Value::Null, Value::Null),
+                "refused at 2026-05-13T12:00:00.000Z: 400 uncountable_prompt, since a part of its prompt was not in the \
+                 request, and `hard` counts all of it",
             ),
             (
                 decided(false, 404, "model_not_found".into(), Value::Null, Value::Null),

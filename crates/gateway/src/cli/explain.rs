@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Usage;
-use super::client::{Form, Place};
+use super::client::{Form, Place, WHICH_GATEWAY};
 use super::output::{live, say, say_json, say_table, text, window};
 
 /// Every management key of ours begins so.
@@ -14,11 +14,6 @@ const PREFIX_LEN: usize = 16;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ExplainArgs {
-    #[command(flatten)]
-    place: Place,
-    /// A management key (here `--key` is the customer's).
-    #[arg(long, env = "TOLLGATE_MANAGEMENT_KEY", hide_env_values = true)]
-    management_key: Option<String>,
     /// Prefix of the customer's key that would call.
     #[arg(long, value_name = "PREFIX", required_unless_present = "group", conflicts_with = "group")]
     key: Option<String>,
@@ -37,6 +32,12 @@ pub(super) struct ExplainArgs {
     /// The answer would come as a stream, which the mode `hard` admits step by step.
     #[arg(long)]
     stream: bool,
+    // Last, since a heading holds for all that follows.
+    #[command(flatten, next_help_heading = WHICH_GATEWAY)]
+    place: Place,
+    /// A management key (here `--key` is the customer's).
+    #[arg(long, help_heading = WHICH_GATEWAY, env = "TOLLGATE_MANAGEMENT_KEY", hide_env_values = true)]
+    management_key: Option<String>,
 }
 
 pub(super) async fn run(args: ExplainArgs) -> anyhow::Result<()> {
@@ -109,17 +110,60 @@ fn sentence(model: &str, answer: &Value) -> String {
         return format!("would be admitted now, holding 1 request and {tokens} tokens (mode {mode})");
     }
     let refused = format!("would be refused now: {} {}", text(&answer["status"]), text(&answer["code"]));
-    match (binding(answer), &answer["passes_at"]) {
-        (Some(limit), Value::Null) => {
-            let ceiling = format!("{} {}", window(limit), text(&limit["threshold"]));
-            format!("{refused}, since {tokens} tokens never fit {ceiling}; it passes when it asks for less")
+    match binding(answer).map(|limit| (limit, Remedy::of(limit, answer))) {
+        Some((limit, Remedy::Raise)) => format!("{refused}, since {} lets no call pass", ceiling(limit)),
+        Some((limit, Remedy::Less)) => {
+            format!(
+                "{refused}, since {tokens} tokens never fit {}; it passes when it asks for less",
+                ceiling(limit)
+            )
         }
-        (Some(limit), time) => {
-            format!("{refused}, by {} {}; passes at {}", window(limit), live(limit), text(time))
+        Some((limit, Remedy::Calls)) => {
+            format!(
+                "{refused}, by {} {}; passes as soon as one of these calls ends",
+                window(limit),
+                live(limit)
+            )
         }
-        (None, _) if answer["status"] == 403 => format!("{refused}: its group does not list {model}"),
-        (None, _) => format!("{refused}: no endpoint of its workspace serves {model}"),
+        Some((limit, Remedy::Time(time))) => {
+            format!("{refused}, by {} {}; passes at {time}", window(limit), live(limit))
+        }
+        None if answer["status"] == 403 => format!("{refused}: its group does not list {model}"),
+        None => format!("{refused}: no endpoint of its workspace serves {model}"),
     }
+}
+
+/// What would let a refused call pass.
+pub(super) enum Remedy {
+    /// Another threshold: this one is 0.
+    Raise,
+    /// A smaller call.
+    Less,
+    /// The end of a call in flight, which no clock knows.
+    Calls,
+    /// So much time.
+    Time(String),
+}
+
+impl Remedy {
+    /// The remedy for a call that `limit` refuses.
+    pub(super) fn of(limit: &Value, answer: &Value) -> Self {
+        let time = &answer["passes_at"];
+        if limit["threshold"] == 0 {
+            Self::Raise
+        } else if time.is_null() {
+            Self::Less
+        } else if limit["type"] == "CONCURRENCY" {
+            Self::Calls
+        } else {
+            Self::Time(text(time))
+        }
+    }
+}
+
+/// A limit without what is used of it.
+pub(super) fn ceiling(limit: &Value) -> String {
+    format!("{} {}", window(limit), text(&limit["threshold"]))
 }
 
 /// The limit that refuses the call.
@@ -149,6 +193,22 @@ mod tests {
             sentence("acme/chat", &refused("request_exceeds_limit", Value::Null)),
             "would be refused now: 429 request_exceeds_limit, since 12 tokens never fit TOKEN/DAY 100; \
              it passes when it asks for less"
+        );
+        let by = |limit: Value, passes_at: Value| {
+            json!({
+                "admitted": false, "status": 429, "code": "x", "mode": "estimate", "hold": {"tokens": 12},
+                "limits": [limit], "binding": 0, "passes_at": passes_at,
+            })
+        };
+        let calls = json!({"type": "CONCURRENCY", "unit": null, "threshold": 1, "used": 0, "pending": 1});
+        assert_eq!(
+            sentence("acme/chat", &by(calls, "2026-05-14T00:00:00.000Z".into())),
+            "would be refused now: 429 x, by CONCURRENCY 0+1/1; passes as soon as one of these calls ends"
+        );
+        let closed = json!({"type": "REQUEST", "unit": "DAY", "threshold": 0, "used": 0, "pending": 0});
+        assert_eq!(
+            sentence("acme/chat", &by(closed, Value::Null)),
+            "would be refused now: 429 x, since REQUEST/DAY 0 lets no call pass"
         );
         for (status, end) in [(403, "its group does not list acme/chat"), (404, "serves acme/chat")] {
             let answer =

@@ -230,8 +230,8 @@ fn read_model(text: &str) -> anyhow::Result<Value> {
         let (name, value) = part.split_once('=').ok_or_else(wrong)?;
         let number = || value.parse::<u64>().map_err(|_| wrong());
         match name.to_ascii_uppercase().as_str() {
-            "ADMISSION" => model["admission"] = value.to_ascii_lowercase().into(),
-            "CONCURRENCY" => model["max_concurrent_requests"] = number()?.into(),
+            "ADMISSION" => set_once(&mut model, "admission", value.to_ascii_lowercase().into())?,
+            "CONCURRENCY" => set_once(&mut model, "max_concurrent_requests", number()?.into())?,
             window => {
                 let (kind, unit) = window.split_once('/').ok_or_else(wrong)?;
                 let limit = json!({ "type": kind, "unit": unit, "threshold": number()? });
@@ -241,6 +241,14 @@ fn read_model(text: &str) -> anyhow::Result<Value> {
         }
     }
     Ok(model)
+}
+
+fn set_once(model: &mut Value, field: &str, value: Value) -> anyhow::Result<()> {
+    if !model[field].is_null() {
+        return Err(Usage(format!("--model: {field} of {} is given twice", text(&model["slug"]))).into());
+    }
+    model[field] = value;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -256,6 +264,8 @@ mod tests {
         let bounded = read_model("acme/chat:concurrency=4,ADMISSION=Hard").unwrap();
         assert_eq!((&bounded["max_concurrent_requests"], &bounded["admission"]), (&json!(4), &json!("hard")));
         assert!(read_model("acme/chat:CONCURRENCY=few").is_err());
+        assert!(read_model("acme/chat:CONCURRENCY=4,CONCURRENCY=5").is_err());
+        assert!(read_model("acme/chat:ADMISSION=hard,TOKEN/DAY=5,ADMISSION=estimate").is_err());
         assert!(read_model("acme/chat:REQUEST=1").is_err());
         assert!(read_model("acme/chat:REQUEST/MINUTE=many").is_err());
     }

@@ -193,17 +193,7 @@ impl Config {
                 bail!("{key}: {value} is not from 1 to 1000000");
             }
         }
-        let LimitsSection { decisions, decisions_disk_mb, .. } = self.limits;
-        if decisions > DECISIONS_MAX {
-            bail!(
-                "limits.decisions: {decisions} is more than {DECISIONS_MAX}, which take a gigabyte of memory and more"
-            );
-        }
-        if decisions_disk_mb > DECISIONS_DISK_MB_MAX {
-            bail!(
-                "limits.decisions_disk_mb: {decisions_disk_mb} is more than {DECISIONS_DISK_MB_MAX}, which take seconds to read"
-            );
-        }
+        self.limits.check()?;
         if self.server.tls_cert.is_some() != self.server.tls_key.is_some() {
             bail!("server.tls_cert and server.tls_key: one without the other; give both, or neither");
         }
@@ -227,6 +217,27 @@ impl Config {
 }
 
 impl LimitsSection {
+    /// Whether the values make sense.
+    fn check(&self) -> anyhow::Result<()> {
+        let Self { hard_min_output, decisions, decisions_disk_mb, .. } = *self;
+        if hard_min_output == 0 {
+            bail!(
+                "limits.hard_min_output: 0 lets calls go out that may write nothing, and some model servers take a bound of 0 for none; give 1 or more"
+            );
+        }
+        if decisions > DECISIONS_MAX {
+            bail!(
+                "limits.decisions: {decisions} is more than {DECISIONS_MAX}, which take a gigabyte of memory and more"
+            );
+        }
+        if decisions_disk_mb > DECISIONS_DISK_MB_MAX {
+            bail!(
+                "limits.decisions_disk_mb: {decisions_disk_mb} is more than {DECISIONS_DISK_MB_MAX}, which take seconds to read"
+            );
+        }
+        Ok(())
+    }
+
     /// How many decisions on calls are kept.
     #[must_use]
     pub fn decision_bounds(&self) -> DecisionBounds {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use domain::WorkspaceId;
 
-use super::recorded::{DecisionFacts, DecisionOutcome};
+use super::recorded::{DecisionFacts, DecisionOutcome, TurnedAway};
 
 /// Refusals of one (key, model) that go to disk at once.
 pub(super) const AT_ONCE: u64 = 60;
@@ -61,8 +61,10 @@ impl Allowance {
 
 fn pair(facts: &DecisionFacts) -> Pair {
     let model = match facts.outcome {
-        DecisionOutcome::Admitted | DecisionOutcome::Refused { .. } => Some(Arc::clone(&facts.model)),
-        DecisionOutcome::TurnedAway(_) => None,
+        DecisionOutcome::Admitted
+        | DecisionOutcome::Refused { .. }
+        | DecisionOutcome::TurnedAway(TurnedAway::Uncountable) => Some(Arc::clone(&facts.model)),
+        DecisionOutcome::TurnedAway(TurnedAway::NotAllowed | TurnedAway::NoEndpoint) => None,
     };
     (facts.workspace, Arc::clone(&facts.key_prefix), model)
 }
@@ -70,7 +72,6 @@ fn pair(facts: &DecisionFacts) -> Pair {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decisions::recorded::TurnedAway;
 
     const SECOND_NS: u64 = 1_000_000_000;
 

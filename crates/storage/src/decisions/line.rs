@@ -47,6 +47,7 @@ enum Outcome {
     },
     NotAllowed,
     NoEndpoint,
+    Uncountable,
 }
 
 /// A limit and how it stood.
@@ -151,6 +152,7 @@ impl Outcome {
             }
             DecisionOutcome::TurnedAway(TurnedAway::NotAllowed) => Self::NotAllowed,
             DecisionOutcome::TurnedAway(TurnedAway::NoEndpoint) => Self::NoEndpoint,
+            DecisionOutcome::TurnedAway(TurnedAway::Uncountable) => Self::Uncountable,
         }
     }
 
@@ -163,6 +165,7 @@ impl Outcome {
             }
             Self::NotAllowed => DecisionOutcome::TurnedAway(TurnedAway::NotAllowed),
             Self::NoEndpoint => DecisionOutcome::TurnedAway(TurnedAway::NoEndpoint),
+            Self::Uncountable => DecisionOutcome::TurnedAway(TurnedAway::Uncountable),
         }
     }
 }
@@ -267,6 +270,7 @@ mod tests {
             DecisionOutcome::Refused { binding: 0, verdict: Verdict::NeverFits },
             DecisionOutcome::TurnedAway(TurnedAway::NotAllowed),
             DecisionOutcome::TurnedAway(TurnedAway::NoEndpoint),
+            DecisionOutcome::TurnedAway(TurnedAway::Uncountable),
         ] {
             let mut facts = DecisionFacts::refused(1);
             facts.outcome = outcome;

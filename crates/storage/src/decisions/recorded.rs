@@ -56,6 +56,8 @@ pub enum TurnedAway {
     NotAllowed,
     /// No endpoint of its workspace serves the model.
     NoEndpoint,
+    /// It is admitted in `hard`, and a part of its prompt is not in the request.
+    Uncountable,
 }
 
 /// A decision that was kept.
@@ -81,6 +83,7 @@ impl TurnedAway {
         match self {
             Self::NotAllowed => 403,
             Self::NoEndpoint => 404,
+            Self::Uncountable => 400,
         }
     }
 
@@ -90,6 +93,7 @@ impl TurnedAway {
         match self {
             Self::NotAllowed => "model_not_allowed",
             Self::NoEndpoint => "model_not_found",
+            Self::Uncountable => "uncountable_prompt",
         }
     }
 }
