@@ -206,9 +206,8 @@ impl Sighting {
 /// What a stream has used at least of which so much came through, where so much was or would have been told at its end.
 /// Messages tell their prompt first, truly or not, and that stands though the answer broke off.
 fn broken_off(prompt: u64, words: u64, report: Option<(u64, u64)>) -> u64 {
-    let (told_prompt, told) = report.map_or((u64::MAX, u64::MAX), |(prompt, completion)| {
-        (prompt, prompt.saturating_add(completion))
-    });
+    let (told_prompt, told) = report
+        .map_or((u64::MAX, u64::MAX), |(prompt, completion)| (prompt, prompt.saturating_add(completion)));
     prompt.min(told_prompt).saturating_add(words).min(told)
 }
 
