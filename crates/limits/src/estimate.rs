@@ -96,7 +96,8 @@ impl Outset {
             }
             Rule::Bounded { least } => {
                 let output = declared.unwrap_or_else(|| self.roomy());
-                (output, Need::Fitting { prompt, output, least: least.min(output) })
+                // No answer can be told a bound below one token.
+                (output, Need::Fitting { prompt, output, least: least.max(self.answers).min(output) })
             }
             Rule::Stepwise { least } => {
                 let output = declared.map_or(STEP, |declared| declared.min(STEP));
@@ -197,6 +198,17 @@ mod tests {
         assert_eq!(three(Some(100), Some(50)).estimate(Rule::Learned).output, 150);
         assert_eq!(three(None, Some(50)).estimate(Rule::Bounded { least: LEAST }).output, 150);
         assert_eq!(three(None, None).estimate(Rule::Bounded { least: LEAST }).output, 3 * HARD_OUTPUT);
+    }
+
+    #[test]
+    fn many_answers_in_hard_have_room_for_a_token_each() {
+        for (answers, declared, least, needed) in
+            [(128, 12_800, LEAST, 128), (3, 300, 0, 3), (128, 128, LEAST, 128), (1, 0, 0, 0)]
+        {
+            let many = Outset { answers, ..outset(Some(declared), None, None) };
+            let need = many.estimate(Rule::Bounded { least }).need;
+            assert_eq!(need, Need::Fitting { prompt: 10, output: declared, least: needed });
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ use wire::{AnswerStream, Cut, Operation, UsageChunk};
 
 use crate::admit::{Admitted, Allowance, Ending};
 use crate::error::{Error, UpstreamFailure};
-use crate::steps::{Refused, Steps};
+use crate::steps::{Refused, Steps, Written};
 use crate::upstream::UpstreamBody;
 
 /// How long an upstream may take to close a stream that has ended. One that closes in order can serve another call.
@@ -180,12 +180,12 @@ impl MeteredStream {
 
     /// Asks for the next step where it is due.
     fn step(&mut self) -> Step {
-        let written = self.events.written_at_most();
+        let (at_least, at_most) = (self.events.written_at_least(), self.events.written_at_most());
         let (Some(steps), Some(admitted)) = (&mut self.steps, &mut self.admitted) else { return Step::On };
-        let Some(tokens) = steps.due(written) else { return Step::On };
+        let Some(tokens) = steps.due(Written { at_least, at_most }) else { return Step::On };
         match admitted.top_up(tokens) {
             TopUp::Granted => steps.granted(tokens),
-            TopUp::Refused { .. } if steps.refused(written) == Refused::Over => return Step::Over,
+            TopUp::Refused { .. } if steps.refused(at_most) == Refused::Over => return Step::Over,
             TopUp::Refused { .. } => {}
         }
         Step::On

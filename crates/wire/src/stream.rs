@@ -229,6 +229,15 @@ impl AnswerStream {
         self.output_guess().max(self.written_events).max(told)
     }
 
+    /// Tokens of everything the model wrote so far, rather too few than too many: made for noticing a model that writes
+    /// more than it was allowed. The number of events in which it wrote, or a token for every twelve bytes, which is
+    /// more than any text comes to, or what the stream itself told.
+    #[must_use]
+    pub fn written_at_least(&self) -> u64 {
+        let told = self.usage.map_or(0, |usage| usage.output);
+        (self.output_guess() / 4).max(self.written_events).max(told)
+    }
+
     /// Whether an event told of an error.
     #[must_use]
     pub fn failed(&self) -> bool {
