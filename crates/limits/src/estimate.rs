@@ -101,7 +101,8 @@ impl Outset {
             }
             Rule::Stepwise { least } => {
                 let output = declared.map_or(STEP, |declared| declared.min(STEP));
-                (likely, Need::Fitting { prompt, output, least: least.min(output) })
+                // What holds no token may pass none on.
+                (likely, Need::Fitting { prompt, output, least: least.max(1).min(output) })
             }
         };
         Estimate { prompt, output, need }
@@ -189,6 +190,12 @@ mod tests {
             let estimate = outset(declared, None, None).estimate(Rule::Stepwise { least: LEAST });
             assert_eq!(estimate.need, Need::Fitting { prompt: 10, output, least });
         }
+    }
+
+    #[test]
+    fn a_stream_in_hard_has_room_for_one_token_however_little_is_worth_a_call() {
+        let estimate = outset(None, None, None).estimate(Rule::Stepwise { least: 0 });
+        assert_eq!(estimate.need, Need::Fitting { prompt: 10, output: STEP, least: 1 });
     }
 
     #[test]
