@@ -80,7 +80,7 @@ impl MeteredStream {
         let (events, steps) = match admitted.allowance() {
             Allowance::Stepwise => {
                 let facts = admitted.facts();
-                (events.cuttable(), Some(Steps::new(facts.output, facts.declared)))
+                (events.cuttable(), Some(Steps::new(facts.output, facts.declared, facts.answers)))
             }
             Allowance::Unbounded | Allowance::Bounded(_) => (events, None),
         };

@@ -14,7 +14,7 @@ use limits::STEP;
 const LOOK_LEN: usize = 384;
 /// Bytes of text that are counted as one token.
 const TOKEN_LEN: u64 = 3;
-/// So many tokens a model may seem to write beyond its bound and still keep it: servers send some events for themselves.
+/// So many tokens an answer may seem to have beyond its bound and still keep it: servers send some events for themselves.
 const SLACK: u64 = 8;
 
 /// The output of one stream.
@@ -22,6 +22,8 @@ const SLACK: u64 = 8;
 pub(crate) struct Steps {
     /// The most that the model may write; no bound where it does not keep it.
     most: u64,
+    /// What it may seem to write beyond that.
+    slack: u64,
     held: u64,
     ask: Ask,
 }
@@ -54,9 +56,11 @@ pub(crate) enum Refused {
 }
 
 impl Steps {
-    /// Of a stream that holds so much output at its beginning. `declared`: what the caller lets the model write.
-    pub(crate) fn new(held: u64, declared: Option<u64>) -> Self {
-        Self { most: declared.unwrap_or(u64::MAX), held, ask: Ask::Ahead }
+    /// Of a stream that holds so much output at its beginning. `declared`: what the caller lets the model write, in all
+    /// its `answers` together.
+    pub(crate) fn new(held: u64, declared: Option<u64>, answers: u64) -> Self {
+        let slack = answers.saturating_mul(SLACK);
+        Self { most: declared.unwrap_or(u64::MAX), slack, held, ask: Ask::Ahead }
     }
 
     /// How many bytes to look at next, where so many tokens have been written: few enough to notice the end of what is
@@ -72,7 +76,7 @@ impl Steps {
 
     /// Tokens to ask for, where so many have been written; none while enough is held.
     pub(crate) fn due(&mut self, written: Written) -> Option<u64> {
-        if written.at_least > self.most.saturating_add(SLACK) {
+        if written.at_least > self.most.saturating_add(self.slack) {
             // Its server does not know the bound, or has its own mind.
             self.most = u64::MAX;
         }
@@ -115,7 +119,7 @@ mod tests {
 
     #[test]
     fn the_next_step_is_asked_for_when_half_of_one_is_left() {
-        let mut steps = Steps::new(STEP, None);
+        let mut steps = Steps::new(STEP, None, 1);
         assert_eq!(steps.due(high(0)), None);
         assert_eq!(steps.due(high(STEP / 2 - 1)), None);
         assert_eq!(steps.due(high(STEP / 2)), Some(STEP));
@@ -126,7 +130,7 @@ mod tests {
 
     #[test]
     fn what_the_caller_lets_the_model_write_is_never_passed() {
-        let mut steps = Steps::new(STEP, Some(STEP + 10));
+        let mut steps = Steps::new(STEP, Some(STEP + 10), 1);
         assert_eq!(steps.due(high(STEP)), Some(10));
         steps.granted(10);
         assert_eq!(steps.due(high(STEP)), None);
@@ -135,21 +139,22 @@ mod tests {
 
     #[test]
     fn a_model_that_does_not_keep_its_bound_is_held_step_by_step_all_the_same() {
-        let mut steps = Steps::new(5, Some(5));
+        let mut steps = Steps::new(5, Some(5), 1);
         assert_eq!(steps.due(Written { at_least: 5 + SLACK, at_most: 30 }), None);
         let over = Written { at_least: 6 + SLACK, at_most: 30 };
         assert_eq!(steps.due(over), Some(25 + STEP));
         assert_eq!(steps.refused(30), Refused::Over);
+        assert_eq!(Steps::new(5, Some(5), 2).due(over), None, "two answers begin and end twice");
     }
 
     #[test]
     fn an_event_of_many_steps_asks_for_all_of_them() {
-        assert_eq!(Steps::new(STEP, None).due(high(5 * STEP)), Some(5 * STEP));
+        assert_eq!(Steps::new(STEP, None, 1).due(high(5 * STEP)), Some(5 * STEP));
     }
 
     #[test]
     fn what_was_refused_is_asked_for_once_more_when_nothing_is_left() {
-        let mut steps = Steps::new(100, None);
+        let mut steps = Steps::new(100, None, 1);
         assert_eq!(steps.due(high(0)), Some(STEP));
         assert_eq!(steps.refused(0), Refused::GoOn);
         assert_eq!((steps.due(high(1)), steps.due(high(99))), (None, None));
@@ -162,7 +167,7 @@ mod tests {
 
     #[test]
     fn looks_are_short_where_little_is_left_and_nothing_more_is_to_be_had() {
-        let mut steps = Steps::new(100, None);
+        let mut steps = Steps::new(100, None, 1);
         assert_eq!(steps.look(0), LOOK_LEN);
         assert_eq!(steps.refused(10), Refused::GoOn);
         assert_eq!((steps.look(10), steps.look(99), steps.look(100)), (270, 3, 3));
