@@ -234,7 +234,7 @@ impl MeteredStream {
                 // What was not shown may be most of it: leaving early is no discount.
                 return admitted.in_full();
             }
-            let counted = admitted.counted(self.events.output_guess());
+            let counted = admitted.counted(self.written());
             // Some servers tell the prompt at once and the rest at the end, which did not come.
             let told = self.events.reported_input();
             told.map_or(counted, |(input, cached)| Usage { input, cached, ..counted })
@@ -243,6 +243,12 @@ impl MeteredStream {
 }
 
 impl MeteredStream {
+    /// Output as far as we can tell. Where it was held step by step it is charged as it was held: settled for less, what
+    /// was passed on would be room again, and could be had over and over.
+    fn written(&self) -> u64 {
+        if self.steps.is_some() { self.events.written_at_most() } else { self.events.output_guess() }
+    }
+
     /// Reads to the end what nobody will take. Dropped before, it settles with what was seen.
     pub(crate) async fn read_out(mut self: Box<Self>) {
         self.caller = Caller::Gone;

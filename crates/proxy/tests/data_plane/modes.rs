@@ -215,6 +215,18 @@ async fn a_bound_that_the_model_server_does_not_know_lets_no_stream_pass_a_limit
 }
 
 #[tokio::test]
+async fn a_stream_of_short_words_that_a_limit_cuts_in_hard_is_charged_as_it_was_held() {
+    let gw = Gateway::start().await;
+    let customer = admitted_by(&gw, "hard", &[("TOKEN", "DAY", prompt(&gw).await + 1_000)]).await;
+    gw.model.set(Script { word: "a".to_owned(), ..writing(100_000) });
+    let reply = gw.chat_with(&customer.key, long_stream(asking(50_000))).await.expect(200);
+    let words = reply.text.matches(r#""content":"a""#).count();
+    let (used, pending) = standing(&gw, &customer).await;
+    assert!(words > 500 && pending == 0, "{words}");
+    assert!(used >= u64::try_from(words).unwrap(), "{used} for {words} words");
+}
+
+#[tokio::test]
 async fn many_answers_in_hard_need_room_for_a_token_each() {
     let gw = Gateway::start().await;
     gw.model.set(writing(100));
