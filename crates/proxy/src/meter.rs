@@ -44,6 +44,8 @@ pub(crate) struct MeteredStream {
     request_id: String,
     /// How its output is held, if it is held step by step.
     steps: Option<Steps>,
+    /// A limit has ended it.
+    is_cut: bool,
     caller: Caller,
 }
 
@@ -89,6 +91,7 @@ impl MeteredStream {
             operation,
             events,
             steps,
+            is_cut: false,
             request_id: admitted.facts().request_id.to_string(),
             upstream: Some(upstream),
             idle: Box::pin(tokio::time::sleep_until(now + timeouts.idle)),
@@ -194,6 +197,7 @@ impl MeteredStream {
     /// Ends the stream as if the model had reached its bound, and the call upstream with it.
     fn cut(&mut self) -> Bytes {
         self.upstream = None;
+        self.is_cut = true;
         let Some(admitted) = &self.admitted else { return Bytes::new() };
         let (usage, unix_s) = (self.used(admitted), admitted.facts().admitted_at.wall_ms / 1_000);
         let end = self.events.cut(&Cut { usage, request_id: &self.request_id, unix_s });
@@ -243,10 +247,10 @@ impl MeteredStream {
 }
 
 impl MeteredStream {
-    /// Output as far as we can tell. Where it was held step by step it is charged as it was held: settled for less, what
-    /// was passed on would be room again, and could be had over and over.
+    /// Output as far as we can tell. Where a limit ended it, it is charged as it was held: settled for less, what was
+    /// passed on would be room again, and could be had over and over.
     fn written(&self) -> u64 {
-        if self.steps.is_some() { self.events.written_at_most() } else { self.events.output_guess() }
+        if self.is_cut { self.events.written_at_most() } else { self.events.output_guess() }
     }
 
     /// Reads to the end what nobody will take. Dropped before, it settles with what was seen.
@@ -268,6 +272,7 @@ impl MeteredStream {
             deadline: self.deadline,
             request_id: std::mem::take(&mut self.request_id),
             steps: self.steps.take(),
+            is_cut: self.is_cut,
             caller: Caller::Gone,
         }
     }

@@ -212,9 +212,9 @@ impl AnswerStream {
         self.usage.map(|usage| (usage.input, usage.cached)).or_else(|| self.counts.input())
     }
 
-    /// Tokens of everything the model wrote so far, estimated. Made for the bill of a stream that told no usage and is not
-    /// held step by step: it
-    /// counts what was written and not how it was sent, so that a server that sends small events makes no call dearer.
+    /// Tokens of everything the model wrote so far, estimated. Made for the bill of a stream that told no usage and was not
+    /// cut by a limit: it counts what was written and not how it was sent, so that a server that sends small events makes
+    /// no call dearer.
     #[must_use]
     pub fn output_guess(&self) -> u64 {
         tokens::text(self.text_bytes)
