@@ -96,11 +96,13 @@ impl Outset {
             }
             Rule::Bounded { least } => {
                 let output = declared.unwrap_or_else(|| self.roomy());
-                (output, Need::Fitting { prompt, output, least: least.min(output) })
+                // No answer can be told a bound below one token.
+                (output, Need::Fitting { prompt, output, least: least.max(self.answers).min(output) })
             }
             Rule::Stepwise { least } => {
                 let output = declared.map_or(STEP, |declared| declared.min(STEP));
-                (likely, Need::Fitting { prompt, output, least: least.min(output) })
+                // What holds no token may pass none on.
+                (likely, Need::Fitting { prompt, output, least: least.max(1).min(output) })
             }
         };
         Estimate { prompt, output, need }
@@ -191,12 +193,29 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_in_hard_has_room_for_one_token_however_little_is_worth_a_call() {
+        let estimate = outset(None, None, None).estimate(Rule::Stepwise { least: 0 });
+        assert_eq!(estimate.need, Need::Fitting { prompt: 10, output: STEP, least: 1 });
+    }
+
+    #[test]
     fn what_is_not_declared_is_guessed_for_each_answer() {
         let three = |usual, output_max| Outset { answers: 3, ..outset(None, usual, output_max) };
         assert_eq!(three(Some(100), None).estimate(Rule::Estimate).output, 300);
         assert_eq!(three(Some(100), Some(50)).estimate(Rule::Learned).output, 150);
         assert_eq!(three(None, Some(50)).estimate(Rule::Bounded { least: LEAST }).output, 150);
         assert_eq!(three(None, None).estimate(Rule::Bounded { least: LEAST }).output, 3 * HARD_OUTPUT);
+    }
+
+    #[test]
+    fn many_answers_in_hard_have_room_for_a_token_each() {
+        for (answers, declared, least, needed) in
+            [(128, 12_800, LEAST, 128), (3, 300, 0, 3), (128, 128, LEAST, 128), (1, 0, 0, 0)]
+        {
+            let many = Outset { answers, ..outset(Some(declared), None, None) };
+            let need = many.estimate(Rule::Bounded { least }).need;
+            assert_eq!(need, Need::Fitting { prompt: 10, output: declared, least: needed });
+        }
     }
 
     #[test]

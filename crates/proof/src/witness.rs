@@ -1,8 +1,9 @@
 //! From what a caller saw of one call, and what the model server counted, to what must have been charged for it.
 //!
 //! Two bounds. *At least*: what the model server itself counted, where the whole answer came through; where it told
-//! wrong numbers, what it told, since nobody else can know better; where the answer broke off, the prompt and the
-//! words that came through to the caller, since those had passed the gateway. *At most*: what the call could use.
+//! wrong numbers, what it told, since nobody else can know better; where the answer broke off, the prompt (or less, if
+//! less was told) and the words that came through to the caller, since those had passed the gateway. *At most*: what
+//! the call could use.
 
 use std::sync::Arc;
 
@@ -156,8 +157,7 @@ impl Sighting {
             // Whole answers are read on when their callers have left.
             (Seen::Status(200, _) | Seen::Nothing, Rest::Left) if read_on => told.unwrap_or(served),
             (Seen::Status(200, _), _) if self.delivery == Delivery::Streamed => {
-                let passed = read.saturating_add(wrote.min(self.words));
-                told.map_or(passed, |told| told.min(passed))
+                broken_off(read, wrote.min(self.words), self.report())
             }
             (Seen::Status(..) | Seen::Nothing, _) => 0,
         }
@@ -187,13 +187,39 @@ impl Sighting {
         matches!(self.seen, Seen::Status(200, _)) && self.rest == Rest::Complete && to_its_end && in_order
     }
 
-    /// A wrong report that is believed.
+    /// All that a wrong report tells, if it is believed.
     fn told(&self) -> Option<u64> {
+        self.report().map(|(prompt, completion)| prompt.saturating_add(completion))
+    }
+
+    /// The prompt and the completion of a wrong report that is believed.
+    fn report(&self) -> Option<(u64, u64)> {
         match self.slip.script().usage {
             UsageReport::Lying { prompt, completion } if prompt.max(completion) <= BELIEVED_MAX => {
-                Some(prompt.saturating_add(completion))
+                Some((prompt, completion))
             }
             UsageReport::Lying { .. } | UsageReport::Reported | UsageReport::Missing => None,
         }
+    }
+}
+
+/// What a stream has used at least of which so much came through, where so much was or would have been told at its end.
+/// Messages tell their prompt first, truly or not, and that stands though the answer broke off.
+fn broken_off(prompt: u64, words: u64, report: Option<(u64, u64)>) -> u64 {
+    let (told_prompt, told) = report
+        .map_or((u64::MAX, u64::MAX), |(prompt, completion)| (prompt, prompt.saturating_add(completion)));
+    prompt.min(told_prompt).saturating_add(words).min(told)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::broken_off;
+
+    #[test]
+    fn a_stream_that_broke_off_has_used_its_prompt_and_the_words_that_came_or_what_was_told_if_less() {
+        assert_eq!(broken_off(24, 10, None), 34);
+        assert_eq!(broken_off(24, 10, Some((12, 200))), 22, "the prompt was told at once, and low");
+        assert_eq!(broken_off(24, 10, Some((324, 700))), 34, "perhaps nothing had been told");
+        assert_eq!(broken_off(24, 10, Some((12, 5))), 17);
     }
 }

@@ -85,7 +85,7 @@ pub(crate) struct Facts {
     /// The caller's bound for its whole output.
     pub(crate) declared: Option<u64>,
     /// Answers that it asks for.
-    answers: u64,
+    pub(crate) answers: u64,
     /// How long such answers usually are.
     usual: Usual,
     /// Whether the prompt has parts that nobody but the model server can count.

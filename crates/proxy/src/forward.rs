@@ -108,10 +108,7 @@ pub(crate) async fn forward(
     let delivery = outbound.delivery;
     let outlives = delivery == Delivery::Whole || admitted.streams_on();
     let exchange = exchange(Arc::clone(worker), admitted, outbound);
-    match outlives {
-        false => exchange.await,
-        true => UntilSettled { exchange: Some(Box::pin(exchange)), shared }.await,
-    }
+    if outlives { UntilSettled { exchange: Some(Box::pin(exchange)), shared }.await } else { exchange.await }
 }
 
 /// One exchange with the upstream, from the request to an answer for the caller. Every way out settles.

@@ -23,7 +23,7 @@ use wire::{AnswerStream, Cut, Operation, UsageChunk};
 
 use crate::admit::{Admitted, Allowance, Ending};
 use crate::error::{Error, UpstreamFailure};
-use crate::steps::{Refused, Steps};
+use crate::steps::{Refused, Steps, Written};
 use crate::upstream::UpstreamBody;
 
 /// How long an upstream may take to close a stream that has ended. One that closes in order can serve another call.
@@ -44,6 +44,8 @@ pub(crate) struct MeteredStream {
     request_id: String,
     /// How its output is held, if it is held step by step.
     steps: Option<Steps>,
+    /// A limit has ended it.
+    is_cut: bool,
     caller: Caller,
 }
 
@@ -80,7 +82,7 @@ impl MeteredStream {
         let (events, steps) = match admitted.allowance() {
             Allowance::Stepwise => {
                 let facts = admitted.facts();
-                (events.cuttable(), Some(Steps::new(facts.output, facts.declared)))
+                (events.cuttable(), Some(Steps::new(facts.output, facts.declared, facts.answers)))
             }
             Allowance::Unbounded | Allowance::Bounded(_) => (events, None),
         };
@@ -89,6 +91,7 @@ impl MeteredStream {
             operation,
             events,
             steps,
+            is_cut: false,
             request_id: admitted.facts().request_id.to_string(),
             upstream: Some(upstream),
             idle: Box::pin(tokio::time::sleep_until(now + timeouts.idle)),
@@ -181,12 +184,12 @@ impl MeteredStream {
 
     /// Asks for the next step where it is due.
     fn step(&mut self) -> Step {
-        let written = self.events.written_at_most();
+        let (at_least, at_most) = (self.events.written_at_least(), self.events.written_at_most());
         let (Some(steps), Some(admitted)) = (&mut self.steps, &mut self.admitted) else { return Step::On };
-        let Some(tokens) = steps.due(written) else { return Step::On };
+        let Some(tokens) = steps.due(Written { at_least, at_most }) else { return Step::On };
         match admitted.top_up(tokens) {
             TopUp::Granted => steps.granted(tokens),
-            TopUp::Refused { .. } if steps.refused(written) == Refused::Over => return Step::Over,
+            TopUp::Refused { .. } if steps.refused(at_most) == Refused::Over => return Step::Over,
             TopUp::Refused { .. } => {}
         }
         Step::On
@@ -195,6 +198,7 @@ impl MeteredStream {
     /// Ends the stream as if the model had reached its bound, and the call upstream with it.
     fn cut(&mut self) -> Bytes {
         self.upstream = None;
+        self.is_cut = true;
         let Some(admitted) = &self.admitted else { return Bytes::new() };
         let (usage, unix_s) = (self.used(admitted), admitted.facts().admitted_at.wall_ms / 1_000);
         let end = self.events.cut(&Cut { usage, request_id: &self.request_id, unix_s });
@@ -235,7 +239,7 @@ impl MeteredStream {
                 // What was not shown may be most of it: leaving early is no discount.
                 return admitted.in_full();
             }
-            let counted = admitted.counted(self.events.output_guess());
+            let counted = admitted.counted(self.written());
             // Some servers tell the prompt at once and the rest at the end, which did not come.
             let told = self.events.reported_input();
             told.map_or(counted, |(input, cached)| Usage { input, cached, ..counted })
@@ -244,6 +248,12 @@ impl MeteredStream {
 }
 
 impl MeteredStream {
+    /// Output as far as we can tell. Where a limit ended it, it is charged as it was held: settled for less, what was
+    /// passed on would be room again, and could be had over and over.
+    fn written(&self) -> u64 {
+        if self.is_cut { self.events.written_at_most() } else { self.events.output_guess() }
+    }
+
     /// Reads to the end what nobody will take. Dropped before, it settles with what was seen.
     pub(crate) async fn read_out(mut self: Box<Self>) {
         self.caller = Caller::Gone;
@@ -263,6 +273,7 @@ impl MeteredStream {
             deadline: self.deadline,
             request_id: std::mem::take(&mut self.request_id),
             steps: self.steps.take(),
+            is_cut: self.is_cut,
             caller: Caller::Gone,
         }
     }

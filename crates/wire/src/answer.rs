@@ -25,6 +25,9 @@ pub(crate) struct Answer {
     pub(crate) usage: Report,
     /// Bytes of text in it that the model wrote.
     pub(crate) text_bytes: usize,
+    /// It is one of the events in which models write, whether or not we see text in it: it may stand where we do not
+    /// look for it, or be half a character.
+    pub(crate) writes: bool,
     pub(crate) role: Role,
 }
 

@@ -118,10 +118,12 @@ impl Call<'_> {
     }
 
     /// The most tokens the answer may have: the largest bound in any spelling, times the number of answers.
-    /// `None` where none is declared; null and 0 declare nothing. 0 where an operation generates nothing.
+    /// `None` where none is declared; null and 0 declare nothing, and so do bounds below [`tokens::OUTPUT_GUESS`] that
+    /// are all in spellings of other dialects, which the model server may not know. 0 where an operation generates
+    /// nothing.
     #[must_use]
     pub fn declared_output(&self) -> Option<u64> {
-        if self.operation.writes() { self.bounds.declared() } else { Some(0) }
+        if self.operation.writes() { self.bounds.declared(self.operation) } else { Some(0) }
     }
 
     /// How many answers a bound is for: the larger of `n` and `best_of`, times the number of prompts. 1 or more.

@@ -65,7 +65,7 @@ pub struct AnswerStream {
     /// What is told of the usage where it is told bit by bit.
     counts: Counts,
     text_bytes: usize,
-    /// Events in which the model wrote something.
+    /// Events in which the model wrote something, in a form that is known or not.
     written_events: u64,
     cutting: Cutting,
     done: bool,
@@ -212,8 +212,9 @@ impl AnswerStream {
         self.usage.map(|usage| (usage.input, usage.cached)).or_else(|| self.counts.input())
     }
 
-    /// Tokens of everything the model wrote so far, estimated. Made for the bill of a stream that told no usage: it
-    /// counts what was written and not how it was sent, so that a server that sends small events makes no call dearer.
+    /// Tokens of everything the model wrote so far, estimated. Made for the bill of a stream that told no usage and was not
+    /// cut by a limit: it counts what was written and not how it was sent, so that a server that sends small events makes
+    /// no call dearer.
     #[must_use]
     pub fn output_guess(&self) -> u64 {
         tokens::text(self.text_bytes)
@@ -227,6 +228,15 @@ impl AnswerStream {
     pub fn written_at_most(&self) -> u64 {
         let told = self.usage.map_or(0, |usage| usage.output);
         self.output_guess().max(self.written_events).max(told)
+    }
+
+    /// Tokens of everything the model wrote so far, rather too few than too many (but for a few events that only begin or
+    /// end an answer): made for noticing a model that writes more than it was allowed. The number of events in which it wrote, or a token for each 36 bytes, which is more
+    /// than even long words and indented code come to, or what the stream itself told.
+    #[must_use]
+    pub fn written_at_least(&self) -> u64 {
+        let told = self.usage.map_or(0, |usage| usage.output);
+        (self.output_guess() / 12).max(self.written_events).max(told)
     }
 
     /// Whether an event told of an error.
@@ -282,7 +292,7 @@ impl AnswerStream {
 
     fn take_in(&mut self, answer: Answer) -> Fate {
         self.text_bytes += answer.text_bytes;
-        self.written_events += u64::from(answer.text_bytes > 0);
+        self.written_events += u64::from(answer.writes);
         self.take_in_usage(answer.usage);
         match answer.role {
             Role::Piece => {}

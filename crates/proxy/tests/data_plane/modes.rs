@@ -203,6 +203,43 @@ async fn streams_of_every_dialect_end_well_formed_at_the_limit() {
 }
 
 #[tokio::test]
+async fn a_bound_that_the_model_server_does_not_know_lets_no_stream_pass_a_limit_in_hard() {
+    let gw = Gateway::start().await;
+    let mut body = long_stream(asking(5));
+    body.as_object_mut().unwrap().remove("max_tokens");
+    body["max_output_tokens"] = 5.into();
+    cut(&gw, "/v1/chat/completions", body.clone(), 2_000).await;
+    // So large that it counts all the same, but not to the model server.
+    body["max_output_tokens"] = 600.into();
+    cut(&gw, "/v1/chat/completions", body, 2_000).await;
+}
+
+#[tokio::test]
+async fn a_stream_of_short_words_that_a_limit_cuts_in_hard_is_charged_as_it_was_held() {
+    let gw = Gateway::start().await;
+    let customer = admitted_by(&gw, "hard", &[("TOKEN", "DAY", prompt(&gw).await + 1_000)]).await;
+    gw.model.set(Script { word: "a".to_owned(), ..writing(100_000) });
+    let reply = gw.chat_with(&customer.key, long_stream(asking(50_000))).await.expect(200);
+    let words = reply.text.matches(r#""content":"a""#).count();
+    let (used, pending) = standing(&gw, &customer).await;
+    assert!(words > 500 && pending == 0, "{words}");
+    assert!(used >= u64::try_from(words).unwrap(), "{used} for {words} words");
+}
+
+#[tokio::test]
+async fn many_answers_in_hard_need_room_for_a_token_each() {
+    let gw = Gateway::start().await;
+    gw.model.set(writing(100));
+    let customer = admitted_by(&gw, "hard", &[("TOKEN", "DAY", prompt(&gw).await + 127)]).await;
+    let mut body = asking(100);
+    body["n"] = 128.into();
+    refused(&gw.chat_with(&customer.key, body.clone()).await, 429, "request_exceeds_limit");
+    body["n"] = 127.into();
+    gw.chat_with(&customer.key, body).await.expect(200);
+    assert_eq!(told(&gw)["max_tokens"], 1);
+}
+
+#[tokio::test]
 async fn a_stream_in_hard_holds_one_step_and_not_all_it_declares() {
     let gw = Gateway::start().await;
     let customer = admitted_by(&gw, "hard", &[("TOKEN", "DAY", 100_000)]).await;

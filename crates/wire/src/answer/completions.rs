@@ -21,6 +21,7 @@ pub(super) fn read(json: &str, slug: &str) -> Option<Answer> {
         foreign_model: foreign(json, model, slug),
         usage: Report::of(usage, &Names::COMPLETIONS),
         text_bytes: text_bytes(choices, Shape::CHOICES),
+        writes: choices.is_some_and(|choices| !is_empty_list(choices)),
         role,
     })
 }

@@ -17,7 +17,7 @@ pub(super) fn read(json: &str, slug: &str) -> Option<Answer> {
             Report::Told(Counts::read(usage).and_then(|counts| counts.usage()))
         }),
         text_bytes: text_bytes(content, Shape::WRITTEN_BLOCKS),
-        role: Role::Piece,
+        ..Answer::default()
     })
 }
 
@@ -28,7 +28,8 @@ pub(super) fn read_event(json: &str, slug: &str) -> Option<Answer> {
     Some(match kind.as_deref().unwrap_or_default() {
         "message_start" => read_start(json, message, slug),
         "content_block_delta" => {
-            Answer { text_bytes: text_bytes(delta, Shape::BLOCK_DELTA), ..Answer::default() }
+            let text_bytes = text_bytes(delta, Shape::BLOCK_DELTA);
+            Answer { text_bytes, writes: true, ..Answer::default() }
         }
         "message_delta" => Answer { usage: counted(usage, |counts| counts), ..Answer::default() },
         "message_stop" => Answer { role: Role::Last, ..Answer::default() },

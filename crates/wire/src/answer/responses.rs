@@ -12,7 +12,7 @@ pub(super) fn read(json: &str, slug: &str) -> Option<Answer> {
         foreign_model: foreign(json, model, slug),
         usage: Report::of(usage.filter(is_told), &Names::RESPONSES),
         text_bytes: text_bytes(output, Shape::WRITTEN_ITEMS),
-        role: Role::Piece,
+        ..Answer::default()
     })
 }
 
@@ -27,7 +27,7 @@ pub(super) fn read_event(json: &str, slug: &str) -> Option<Answer> {
         _ if error.is_some_and(|error| is_told(&error)) => Role::Error,
         _ => Role::Piece,
     };
-    let mut answer = Answer { role, ..Answer::default() };
+    let mut answer = Answer { role, writes: kind.ends_with(".delta"), ..Answer::default() };
     if is_written(kind) {
         answer.text_bytes = text_bytes(delta, Shape::Content(Listed::ItemParts));
     }

@@ -1,8 +1,9 @@
 //! The bounds on what a call may write: what a request says of them, and how a smaller one is put into it.
 //!
 //! A bound counts in any spelling, since a server may know more of them than its dialect does; but only one in a
-//! spelling of the operation's own dialect is sure to be heeded. So where a bound is to be put in and there is none of
-//! those, one is added.
+//! spelling of the operation's own dialect is sure to be heeded. So where there is none of those, a small bound
+//! declares nothing, or whoever misspells it would hold little and get much; and where a bound is to be put in, one is
+//! added.
 //!
 //! Begins at [`Bounds::read`] and [`Bounds::edits`].
 
@@ -78,16 +79,25 @@ impl Bounds {
     }
 
     /// The same where a bound below `least` is refused. A caller who declares less has its reasons.
-    pub(super) fn at_least(self, least: Option<u64>) -> Self {
-        let declared = self.declared();
+    pub(super) fn at_least(self, least: Option<u64>, operation: Operation) -> Self {
+        let declared = self.declared(operation);
         let least = least.map(|least| declared.map_or(least, |declared| least.min(declared)));
         Self { least, ..self }
     }
 
-    /// The largest bound in any spelling, times the answers; null and 0 declare nothing.
-    pub(super) fn declared(&self) -> Option<u64> {
+    /// The largest bound in any spelling, times the answers; null and 0 declare nothing, and so does what is smaller than
+    /// a guess and perhaps not heeded.
+    pub(super) fn declared(&self, operation: Operation) -> Option<u64> {
         let largest = self.spelled.iter().filter_map(|spelled| spelled.tokens).max()?;
-        (largest > 0).then(|| largest.saturating_mul(self.answers()))
+        let smallest = if self.is_heeded(operation) { 1 } else { tokens::OUTPUT_GUESS };
+        (largest >= smallest).then(|| largest.saturating_mul(self.answers()))
+    }
+
+    /// Whether there is one that servers of the operation's dialect are sure to heed.
+    fn is_heeded(&self, operation: Operation) -> bool {
+        // How a chat spells what is missing is no question here.
+        let known = spellings_of(operation, ChatSpelling::MaxTokens).map_or(&[][..], |(known, _)| known);
+        known.iter().any(|index| self.spelled[*index].tokens.is_some_and(|tokens| tokens > 0))
     }
 
     pub(super) fn answers(&self) -> u64 {

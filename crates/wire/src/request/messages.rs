@@ -44,7 +44,7 @@ pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
     let model = read_model(json, model)?;
     let stream = read_flag("stream", stream)?;
     let bounds = Bounds::read(json, [max_tokens, max_completion_tokens, max_output_tokens])?
-        .at_least(least(thinking)?);
+        .at_least(least(thinking)?, Operation::Messages);
     Ok(Call {
         operation: Operation::Messages,
         json,

@@ -99,6 +99,25 @@ mod reading {
     }
 
     #[test]
+    fn a_small_bound_that_servers_of_the_dialect_may_not_know_declares_nothing() {
+        use Operation::{ChatCompletions, Completions, Messages, Responses};
+        for (operation, members, declared) in [
+            (ChatCompletions, r#""max_output_tokens":5"#, None),
+            (ChatCompletions, r#""max_output_tokens":512"#, Some(512)),
+            (ChatCompletions, r#""max_output_tokens":9,"max_tokens":5"#, Some(9)),
+            (ChatCompletions, r#""max_output_tokens":9,"max_tokens":0"#, None),
+            (ChatCompletions, r#""max_completion_tokens":5"#, Some(5)),
+            (Completions, r#""max_completion_tokens":5"#, None),
+            (Responses, r#""max_tokens":5,"max_output_tokens":null"#, None),
+            (Messages, r#""max_output_tokens":5"#, None),
+        ] {
+            let body = with(members);
+            let call = read_call(operation, body.as_bytes()).unwrap();
+            assert_eq!(call.declared_output(), declared, "{operation:?} {members}");
+        }
+    }
+
+    #[test]
     fn a_response_to_what_the_model_server_keeps_has_a_prompt_that_is_not_all_here() {
         for (members, elsewhere) in [
             (r#""input":"hi""#, false),

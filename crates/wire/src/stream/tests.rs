@@ -162,15 +162,34 @@ fn what_is_held_for_a_stream_is_the_most_that_it_can_have_written() {
     for text in ["a", "b", "", "c", "d"] {
         feed(&mut stream, &format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n"));
     }
-    assert_eq!((stream.output_guess(), stream.written_at_most()), (tokens::text(4), 4));
+    assert_eq!((stream.output_guess(), stream.written_at_most()), (tokens::text(4), 5));
+    assert_eq!(stream.written_at_least(), 5, "what is empty may be half a character");
     let thought = "x".repeat(300);
     feed(&mut stream, &format!("data: {{\"choices\":[{{\"delta\":{{\"reasoning\":\"{thought}\"}}}}]}}\n\n"));
-    assert_eq!(stream.written_at_most(), tokens::text(304));
+    assert_eq!((stream.written_at_most(), stream.written_at_least()), (tokens::text(304), 8));
     feed(
         &mut stream,
         "data: {\"choices\":[{}],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":200}}\n\n",
     );
-    assert_eq!(stream.written_at_most(), 200);
+    assert_eq!((stream.written_at_most(), stream.written_at_least()), (200, 200));
+}
+
+#[test]
+fn events_in_which_models_write_count_though_their_text_is_not_seen() {
+    for (operation, event) in [
+        (Operation::ChatCompletions, r#"{"choices":[{"delta":{"thoughts":"hm"}}]}"#),
+        (Operation::Responses, r#"{"type":"response.audio.delta","delta":"UklGRg=="}"#),
+        (
+            Operation::Messages,
+            r#"{"type":"content_block_delta","index":0,"delta":{"type":"new","new":"hm"}}"#,
+        ),
+    ] {
+        let mut stream = AnswerStream::new(operation, "m", UsageChunk::Forward);
+        for _ in 0..3 {
+            feed(&mut stream, &format!("data: {event}\n\n"));
+        }
+        assert_eq!((stream.written_at_most(), stream.output_guess()), (3, 0), "{event}");
+    }
 }
 
 fn cut_at_end() -> Cut<'static> {
