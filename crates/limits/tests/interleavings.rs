@@ -37,7 +37,9 @@ fn of_two_calls_one_fits_and_all_counters_show_the_same_one() {
         assert_eq!(held.len(), 1);
         let shown = [REQUESTS, MINUTE, DAY, CALLS].map(|measure| read(&engine, measure));
         assert_eq!(shown, [(1, 0), (10, 0), (0, 10), (0, 1)]);
-        held.into_iter().for_each(|reservation| engine.settle(reservation, 4, NOW));
+        for reservation in held {
+            engine.settle(reservation, 4, NOW);
+        }
         let shown = [REQUESTS, MINUTE, DAY, CALLS].map(|measure| read(&engine, measure));
         assert_eq!(shown, [(1, 0), (4, 0), (4, 0), (0, 0)]);
     });
@@ -171,7 +173,9 @@ fn calls_that_end_together_give_back_what_each_of_them_held() {
             let held = admitted(&engine, &path, tokens(40)).unwrap();
             spawn(move || how(&engine, held))
         };
-        let first = ending(|engine, held| engine.settle(held, 5, NOW));
+        let first = ending(|engine, held| {
+            engine.settle(held, 5, NOW);
+        });
         let second = ending(|engine, held| engine.cancel(held, NOW));
         let mut seen = Seen::default();
         match engine.reserve(&path, Need::Fitting { prompt: 0, output: 90, least: 1 }, NOW, Some(&mut seen)) {

@@ -129,6 +129,10 @@ impl Told {
     }
 }
 
+/// How a stream says that its bound ended it. The simulated server never writes up to the bound of a stream.
+const CUTS: [&[u8]; 3] =
+    [b"\"finish_reason\":\"length\"", b"\"stop_reason\":\"max_tokens\"", b"\"reason\":\"max_output_tokens\""];
+
 async fn one(
     scene: &Scene,
     line: &mut Line,
@@ -157,7 +161,7 @@ async fn one(
     if in_time.is_err() {
         outcome.rest = Rest::Left;
     }
-    if outcome.rest != Rest::Complete {
+    if !matches!(outcome.rest, Rest::Complete | Rest::Cut) {
         line.hang_up();
     }
     outcome
@@ -169,7 +173,7 @@ async fn read(scene: &Scene, answer: Response<Incoming>, plan: &Plan, outcome: &
     let is_stream =
         head.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event"));
     outcome.head = Some((head.status.as_u16(), head.headers, scene.clock.us()));
-    let (mut pieces, mut ended, mut repeats) = (0, !is_stream, false);
+    let (mut pieces, mut ended, mut repeats, mut cut) = (0, !is_stream, false, false);
     loop {
         if plan.leave == Leave::Having(pieces) {
             return;
@@ -188,10 +192,15 @@ async fn read(scene: &Scene, answer: Response<Incoming>, plan: &Plan, outcome: &
                 outcome.words += if repeats { 0 } else { words(&data[..said.unwrap_or(data.len())]) };
                 repeats |= said.is_some();
                 ended |= plan.route.ends_with(&data);
+                cut |= is_stream && CUTS.iter().any(|mark| first(&data, mark).is_some());
             }
         }
     }
-    outcome.rest = if ended { Rest::Complete } else { Rest::Broken };
+    outcome.rest = match (ended, cut) {
+        (true, true) => Rest::Cut,
+        (true, false) => Rest::Complete,
+        (false, _) => Rest::Broken,
+    };
 }
 
 fn first(piece: &[u8], mark: &[u8]) -> Option<usize> {

@@ -42,6 +42,9 @@ pub enum Source {
 pub enum Rest {
     /// All of it came.
     Complete,
+    /// A limit ended it in good order. It may have been about to end by itself: then all of it was written, and what it
+    /// held a little more.
+    Cut,
     /// It broke off.
     Broken,
     /// The caller left.
@@ -180,10 +183,7 @@ impl Sighting {
     /// Whether the whole answer came through, with its usage where it had any.
     fn is_exact(&self) -> bool {
         let to_its_end = self.slip.receipt().ending() == Some(Ending::Finished);
-        // A stream that a limit cut has an end in good order, but not all that was written.
-        let all_passed = self.words >= self.slip.receipt().completion_tokens();
-        let in_order =
-            self.delivery == Delivery::Whole || (self.slip.script().end == End::Complete && all_passed);
+        let in_order = self.delivery == Delivery::Whole || self.slip.script().end == End::Complete;
         matches!(self.seen, Seen::Status(200, _)) && self.rest == Rest::Complete && to_its_end && in_order
     }
 
