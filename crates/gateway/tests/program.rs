@@ -201,18 +201,25 @@ fn a_customer_is_made_from_the_command_line() {
     run(&["secrets", "delete", "upstream"]);
 }
 
+/// A group that may call `acme/chat` once a day, and its key. Nobody listens on port 9 of this machine, so a call uses
+/// its request and no token.
+fn customer_of_one_call(serve: &Program) -> (String, String) {
+    let run = |arguments: &[&str]| serve.manage(KEY, arguments);
+    run(&["endpoints", "create", "acme/chat", "--base-url", "http://127.0.0.1:9/v1", "--target-model", "m"]);
+    let model = "acme/chat:REQUEST/DAY=1,TOKEN/DAY=1000";
+    let group = run(&["groups", "create", "--external-id", "org", "--model", model]);
+    let group = group.split_whitespace().next().expect("create says the id").to_owned();
+    let key = run(&["keys", "mint", &group]);
+    (group, key)
+}
+
 #[test]
 fn what_would_become_of_a_call_is_told_in_a_sentence_and_what_is_used_beside_each_limit() {
     let dir = TempDir::new().unwrap();
     let serve = Program::serve(dir.path(), &[("TOLLGATE_MANAGEMENT_KEY", KEY)]);
     let run = |arguments: &[&str]| serve.manage(KEY, arguments);
-    // Nobody listens on port 9 of this machine, so a call uses its request and no token.
-    run(&["endpoints", "create", "acme/chat", "--base-url", "http://127.0.0.1:9/v1", "--target-model", "m"]);
-    let model = "acme/chat:REQUEST/DAY=1,TOKEN/DAY=1000";
-    let group = run(&["groups", "create", "--external-id", "org", "--model", model]);
-    let group = group.split_whitespace().next().unwrap();
-    let key = run(&["keys", "mint", group]);
-    let (prefix, _) = key.trim().split_once('.').unwrap();
+    let (group, key) = customer_of_one_call(&serve);
+    let (group, (prefix, _)) = (group.as_str(), key.trim().split_once('.').unwrap());
     let explain =
         ["explain", "--key", prefix, "--model", "acme/chat", "--prompt-tokens", "5", "--max-tokens", "50"];
     let before = run(&explain);
@@ -244,13 +251,8 @@ fn why_a_call_was_refused_is_told_by_its_request_id_after_a_restart_too() {
     let environment = [("TOLLGATE_MANAGEMENT_KEY", KEY)];
     let serve = Program::serve(dir.path(), &environment);
     let run = |arguments: &[&str]| serve.manage(KEY, arguments);
-    // Nobody listens on port 9 of this machine, so a call uses its request and no token.
-    run(&["endpoints", "create", "acme/chat", "--base-url", "http://127.0.0.1:9/v1", "--target-model", "m"]);
-    let model = "acme/chat:REQUEST/DAY=1,TOKEN/DAY=1000";
-    let group = run(&["groups", "create", "--external-id", "org", "--model", model]);
-    let group = group.split_whitespace().next().unwrap();
-    let key = run(&["keys", "mint", group]);
-    let (prefix, _) = key.trim().split_once('.').unwrap();
+    let (group, key) = customer_of_one_call(&serve);
+    let (group, (prefix, _)) = (group.as_str(), key.trim().split_once('.').unwrap());
     let url = serve.url();
     let asked = |model: &str| {
         let said = format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"Hello."}}]}}"#);

@@ -79,13 +79,10 @@ pub(crate) struct Facts {
     pub(crate) upstream_model: Arc<str>,
     pub(crate) groups: Arc<[GroupId]>,
     pub(crate) metadata: Option<Box<str>>,
-    /// Tokens of the prompt, and what the output is held or taken for.
-    pub(crate) prompt: u64,
+    /// What was known of it before it was made.
+    pub(crate) outset: Outset,
+    /// What the output is held or taken for.
     pub(crate) output: u64,
-    /// The caller's bound for its whole output.
-    pub(crate) declared: Option<u64>,
-    /// Answers that it asks for.
-    pub(crate) answers: u64,
     /// How long such answers usually are.
     usual: Usual,
     /// Whether the prompt has parts that nobody but the model server can count.
@@ -95,8 +92,6 @@ pub(crate) struct Facts {
     pub(crate) admitted_at: Now,
     /// How it is admitted.
     pub(crate) admission: domain::Admission,
-    /// Most tokens that its target writes in one answer, if that is declared.
-    pub(crate) output_max: Option<u64>,
 }
 
 impl Facts {
@@ -104,7 +99,7 @@ impl Facts {
         request_id: RequestId,
         caller: &Caller,
         (route, lane): (&Route, &Lane),
-        call: &Call<'_>,
+        (call, outset): (&Call<'_>, Outset),
     ) -> Self {
         let model = route.destination.model.clone();
         Self {
@@ -116,16 +111,13 @@ impl Facts {
             upstream_model: model.unwrap_or_else(|| route.slug.as_str().into()),
             groups: Arc::clone(&lane.groups),
             metadata: call.metadata().map(Into::into),
-            prompt: 0,
+            outset,
             output: 0,
-            declared: call.declared_output(),
-            answers: call.answers(),
             usual: lane.usual.clone(),
             prompt_elsewhere: call.prompt_is_elsewhere(),
             output_hidden: route.destination.hides_output(),
             admitted_at: Now::default(),
             admission: route.admission,
-            output_max: route.destination.endpoint.target.max_output_tokens,
         }
     }
 }
@@ -135,12 +127,12 @@ pub(crate) async fn admit(
     shared: &Arc<Shared>,
     lane: &Lane,
     mut facts: Facts,
-    (outset, rule): (Outset, Rule),
+    rule: Rule,
     seen: &Mutex<Seen>,
 ) -> Result<Outlook, Error> {
     let permit = shared.store.permit().ok_or(Error::LedgerFull)?;
     let now = shared.clock.now();
-    let Estimate { prompt, output, need } = outset.estimate(rule);
+    let Estimate { prompt, output, need } = facts.outset.estimate(rule);
     let seen = &mut *seen.lock().unwrap_or_else(PoisonError::into_inner);
     match shared.engine.reserve(&lane.path, need, now, Some(seen)) {
         Decision::Stale => Ok(Outlook::Stale),
@@ -155,7 +147,7 @@ pub(crate) async fn admit(
             let at = reservation.admitted_at();
             // The clock's own reading: the tree's may be a little later, which no caller could make sense of.
             facts.request_id = facts.request_id.at(now.wall_ms);
-            (facts.admitted_at, facts.prompt, facts.output) = (at, prompt, output);
+            (facts.admitted_at, facts.output) = (at, output);
             let admitted = Admitted {
                 shared: Arc::clone(shared),
                 facts,
@@ -235,7 +227,7 @@ impl Admitted {
 
     /// Usage as far as we can tell ourselves: the prompt, and `output` tokens seen.
     pub(crate) fn counted(&self, output: u64) -> Usage {
-        let input = self.facts.prompt;
+        let input = self.facts.outset.prompt;
         Usage { input, output, cached: 0, source: UsageSource::Estimated }
     }
 
@@ -257,10 +249,10 @@ impl Admitted {
 
     /// An answer that came to its end tells what the next one may be like.
     fn learn(&self, ending: &Ending) {
-        let Facts { operation, answers, usual, .. } = &self.facts;
+        let Facts { operation, outset, usual, .. } = &self.facts;
         let is_whole = ending.outcome == Outcome::Completed && matches!(ending.status, Some(200..=299));
         if is_whole && operation.writes() {
-            usual.note(ending.usage.output.div_ceil((*answers).max(1)));
+            usual.note(ending.usage.output.div_ceil(outset.answers.max(1)));
         }
     }
 

@@ -82,7 +82,10 @@ impl MeteredStream {
         let (events, steps) = match admitted.allowance() {
             Allowance::Stepwise => {
                 let facts = admitted.facts();
-                (events.cuttable(), Some(Steps::new(facts.output, facts.declared, facts.answers)))
+                (
+                    events.cuttable(),
+                    Some(Steps::new(facts.output, facts.outset.declared, facts.outset.answers)),
+                )
             }
             Allowance::Unbounded | Allowance::Bounded(_) => (events, None),
         };

@@ -78,7 +78,7 @@ fn noted(lane: &Lane, facts: &Facts, at: Now, tokens: u64, outcome: DecisionOutc
         key_prefix: Arc::clone(&facts.caller.key.prefix),
         model: (&facts.slug).into(),
         mode: facts.admission,
-        output_max: facts.output_max,
+        output_max: facts.outset.output_max,
         tokens,
         limits: lane.path.shared_limits(),
         outcome,

@@ -165,9 +165,9 @@ impl Worker {
                 continue;
             };
             let rule = self.rule(call, &route, &lane).inspect_err(note)?;
-            let facts = Facts::new(trace.id, caller, (&route, &lane), call);
             let outset = outset(call, prompt, &route, &lane);
-            match admit(&self.shared, &lane, facts, (outset, rule), &self.seen).await? {
+            let facts = Facts::new(trace.id, caller, (&route, &lane), (call, outset));
+            match admit(&self.shared, &lane, facts, rule, &self.seen).await? {
                 Outlook::Admitted(admitted, standings) => {
                     let at = admitted.facts().admitted_at;
                     trace.id = admitted.facts().request_id;
