@@ -77,7 +77,10 @@ class World:
         self.base_url = f"{self.url}/v1"
         self.slugs = ["acme/gone"]
         self.names = (f"customer-{number}" for number in itertools.count())
-        self._endpoints(model_url)
+        self.priced = itertools.count()
+        self.management_key = OPERATOR_KEY
+        self.model_url = model_url
+        self._endpoints()
 
     def _serving(self):
         for line in self.gateway.stderr:
@@ -86,19 +89,25 @@ class World:
                 return said["addr"]
         raise AssertionError("the gateway never served")
 
-    def _endpoints(self, model_url):
+    def _endpoints(self):
         # Bound but not listening: whoever connects is refused, and nobody else gets the port.
         self.closed = socket.socket()
         self.closed.bind(("127.0.0.1", 0))
-        self._endpoint("acme/chat", model_url)
+        self._endpoint("acme/chat", self.model_url)
         self._endpoint("acme/down", f"http://127.0.0.1:{self.closed.getsockname()[1]}/v1")
         for fault in ("slow", "flaky", "breaks"):
             self._endpoint(f"acme/{fault}", f"{self.upstream.url}/{fault}")
         for status in UPSTREAM_STATUSES:
             self._endpoint(f"acme/fails-{status}", f"{self.upstream.url}/{status}")
 
-    def _endpoint(self, slug, base_url):
-        target = {"provider": "OPENAI_COMPATIBLE", "base_url": base_url, "target_model": "simulated"}
+    def priced_endpoint(self, pricing):
+        """An endpoint of its own whose tokens cost this much; its slug, which customers made from now on may call."""
+        slug = f"acme/priced-{next(self.priced)}"
+        self._endpoint(slug, self.model_url, pricing=pricing)
+        return slug
+
+    def _endpoint(self, slug, base_url, **fields):
+        target = {"provider": "OPENAI_COMPATIBLE", "base_url": base_url, "target_model": "simulated", **fields}
         self.manage("POST", "/v1/gateway/endpoints", {"slug": slug, "targets": [target]})
         self.slugs.append(slug)
 

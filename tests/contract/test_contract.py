@@ -47,6 +47,7 @@ class Cast:
         keys = f"/v1/workspaces/{tenant}/management_keys"
         self.manage("POST", "/v1/secrets", {"name": "doomed", "value": "nothing"})
         doomed = self._group("doomed")
+        read = self._config("read")
         self.parameters = {
             ("group_get", "group_usage", "group_limits", "key_list", "key_mint", "key_register"): {"id": self.customer},
             ("group_update",): {"id": self._group("changed")},
@@ -63,6 +64,12 @@ class Cast:
                 "id": tenant, "key_id": self.manage("POST", keys, {"scope": "manage"})["id"],
             },
             ("model",): {"slug": "acme/chat"},
+            ("model_config_get",): {"id": read["id"]},
+            ("model_config_update",): {"id": self._config("changed")["id"]},
+            ("model_config_delete",): {"id": self._config("deleted")["id"]},
+            ("budget_reset",): {"id": read["budget"]["id"]},
+            ("rate_limit_reset",): {"id": read["rate_limit_id"]},
+            ("provider_put", "provider_delete"): {"name": self.target["provider"].lower()},
             ("decision_get",): {"request_id": self._refused(world)},
         }
 
@@ -78,6 +85,13 @@ class Cast:
 
     def _endpoint(self, slug):
         return self.manage("POST", "/v1/gateway/endpoints", {"slug": slug, "targets": [self.target]})["id"]
+
+    def _config(self, model):
+        return self.manage("POST", "/api/governance/model-configs", {
+            "model_name": model,
+            "budgets": [{"max_limit": 10, "reset_duration": "1d"}],
+            "rate_limit": {"token_max_limit": 10, "token_reset_duration": "1d"},
+        })["model_config"]
 
     def _refused(self, world):
         """The id of a call that was turned away: refusals are kept longest."""

@@ -196,6 +196,10 @@ fn acted_on<'a>(
     }
 }
 
-fn onboarded(workspace: &Arc<Workspace>) -> Result<&Arc<Workspace>, Error> {
+/// The workspace, if it may manage and call.
+///
+/// # Errors
+/// When it may not yet, or no longer.
+pub(crate) fn onboarded(workspace: &Arc<Workspace>) -> Result<&Arc<Workspace>, Error> {
     if workspace.onboarded { Ok(workspace) } else { Err(Error::Forbidden(NOT_ONBOARDED)) }
 }

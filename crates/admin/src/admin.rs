@@ -4,10 +4,10 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use axum::Router;
+use axum::{Router, middleware};
 use domain::destination::Network;
 use domain::edit::{Change, Context};
-use domain::{Admission, Clock, Endpoint, Rejection, Usage};
+use domain::{Admission, Clock, Endpoint, Rejection, Unpriced, Usage};
 use limits::Engine;
 use storage::Store;
 use utoipa::openapi::OpenApi;
@@ -18,10 +18,13 @@ use crate::access::{Right, Viewer};
 use crate::error::Error;
 use crate::rate::RateLimit;
 use crate::waits::Waits;
-use crate::{decisions, endpoints, explain, groups, keys, management_keys, openapi, secrets, workspaces};
+use crate::{
+    decisions, endpoints, explain, governance, groups, keys, management_keys, manners, openapi, prices,
+    secrets, workspaces,
+};
 
 /// Paths that belong to the control plane, each with everything below it.
-const ROOTS: [&str; 4] = ["/v1/gateway", "/v1/secrets", "/v1/workspaces", "/api/governance"];
+const ROOTS: [&str; 5] = ["/v1/gateway", "/v1/prices", "/v1/secrets", "/v1/workspaces", manners::GOVERNANCE];
 
 /// Whether a new group has to state its place in a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,6 +43,12 @@ pub struct Settings {
     pub admission: Admission,
     /// In the mode `hard`: the smallest output that is worth a call, in tokens.
     pub hard_min_output: u64,
+    /// What becomes of a call that a budget applies to, where its route has no price.
+    pub unpriced: Unpriced,
+    /// Whether every call has to be made for an end user.
+    pub user_required: bool,
+    /// The status of a refusal by a budget: 402 or 429.
+    pub budget_status: u16,
     /// Whether a new group has to state its place in a tree.
     pub hierarchy: Hierarchy,
     /// The smallest threshold: 1, or 0 where a limit may block altogether.
@@ -61,6 +70,9 @@ impl Default for Settings {
         Self {
             admission: Admission::Estimate,
             hard_min_output: 64,
+            unpriced: Unpriced::Refused,
+            user_required: false,
+            budget_status: 402,
             hierarchy: Hierarchy::Required,
             threshold_min: 1,
             body_max: 8 << 20,
@@ -124,7 +136,11 @@ impl Admin {
     /// The control plane as a service.
     pub fn router(self) -> Router {
         let (router, _) = routes().split_for_parts();
-        router.fallback(no_such_path).method_not_allowed_fallback(no_such_method).with_state(Arc::new(self))
+        router
+            .fallback(no_such_path)
+            .method_not_allowed_fallback(no_such_method)
+            .layer(middleware::from_fn(manners::by_root))
+            .with_state(Arc::new(self))
     }
 
     /// The control plane as a document: its very routes, with what they read and answer.
@@ -181,10 +197,24 @@ fn routes() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(endpoints::test::endpoint_test))
         .routes(routes!(secrets::secret_put, secrets::secret_list))
         .routes(routes!(secrets::secret_delete))
+        .routes(routes!(prices::price_list, prices::prices_put, prices::prices_delete))
         .routes(routes!(workspaces::create::workspace_create, workspaces::workspace_list))
         .routes(routes!(workspaces::workspace_get, workspaces::workspace_update))
         .routes(routes!(management_keys::mint::management_key_mint, management_keys::management_key_list))
         .routes(routes!(management_keys::management_key_delete))
+        .routes(routes!(governance::create::model_config_create, governance::list::model_config_list))
+        .routes(routes!(
+            governance::list::model_config_get,
+            governance::update::model_config_update,
+            governance::delete::model_config_delete
+        ))
+        .routes(routes!(governance::lines::budget_list))
+        .routes(routes!(governance::lines::rate_limit_list))
+        .routes(routes!(governance::reset::budget_reset))
+        .routes(routes!(governance::reset::rate_limit_reset))
+        .routes(routes!(governance::providers::provider_list))
+        .routes(routes!(governance::providers::provider_put, governance::providers::provider_delete))
+        .routes(routes!(governance::quota::quota_get))
 }
 
 // Strangers learn nothing here, not even which paths exist: a key is asked for first.
@@ -203,7 +233,9 @@ mod tests {
 
     #[test]
     fn management_paths_are_the_roots_and_what_is_below_them() {
-        for ours in ["/v1/gateway", "/v1/gateway/groups/x", "/v1/secrets", "/api/governance/budgets"] {
+        for ours in
+            ["/v1/gateway", "/v1/gateway/groups/x", "/v1/secrets", "/v1/prices", "/api/governance/budgets"]
+        {
             assert!(Admin::serves(ours), "{ours}");
         }
         for other in ["/", "/v1", "/v1/chat/completions", "/v1/gatewayed", "/v1/secretsauce", "/healthz"] {

@@ -12,8 +12,6 @@ use crate::admin::Admin;
 use crate::error::Error;
 use crate::rate::Pair;
 
-const A_CUSTOMERS: &str = "This is a customer's key; use a management key here.";
-
 /// The management key of a request, and the configuration in which it is one. Nothing else has been read yet.
 ///
 /// # Errors
@@ -42,7 +40,7 @@ pub(crate) fn recognized(
     let snapshot = admin.store.snapshot();
     match snapshot.credential(&hash) {
         None => Err(Error::Unauthorized),
-        Some(Credential::Federated(_)) => Err(Error::Forbidden(A_CUSTOMERS)),
+        Some(Credential::Federated(_)) => Err(Error::CustomersKey),
         Some(Credential::Management(key)) => Ok((Arc::clone(key), Arc::clone(&snapshot))),
     }
 }

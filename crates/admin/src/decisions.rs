@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use crate::access::Viewer;
 use crate::admin::Admin;
 use crate::error::Error;
-use crate::explain::ExplainView;
+use crate::explain::{ExplainView, Judged};
 use crate::json::Answer;
 use crate::path::InPath;
 use crate::time::Moment;
@@ -66,16 +66,18 @@ pub(crate) async fn decision_get(
     let id = id.parse().map_err(|_| Error::NotFound(NOT_KEPT))?;
     let lookup = admin.store.decisions().find(id, viewer.workspace);
     let found = admin.waits.during(viewer.workspace, lookup).await?.map_err(|_| Error::Unavailable)?;
-    found.map(DecisionView::of).map(Answer).ok_or(Error::NotFound(NOT_KEPT))
+    let view = |recorded| DecisionView::of(recorded, admin.settings.budget_status);
+    found.map(view).map(Answer).ok_or(Error::NotFound(NOT_KEPT))
 }
 
 impl DecisionView {
-    fn of(recorded: Recorded) -> Self {
+    fn of(recorded: Recorded, budget_status: u16) -> Self {
         let facts = recorded.facts.clone();
         let explained = match facts.outcome {
             DecisionOutcome::TurnedAway(why) => ExplainView::turned_away(why, facts.mode),
             DecisionOutcome::Admitted | DecisionOutcome::Refused { .. } => {
-                ExplainView::of(&facts.limits, &recorded.explanation(), facts.mode, facts.output_max)
+                let judged = Judged { mode: facts.mode, output_max: facts.output_max, budget_status };
+                ExplainView::of(&facts.model, &facts.limits, &recorded.explanation(), judged)
             }
         };
         Self {

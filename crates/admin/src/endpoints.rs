@@ -1,6 +1,7 @@
 //! Endpoints: `/v1/gateway/endpoints`. Here is what one looks like from outside, and the short actions.
 
 pub(crate) mod create;
+mod pricing;
 mod shape;
 pub(crate) mod test;
 pub(crate) mod update;

@@ -25,12 +25,18 @@ pub(crate) const ELSEWHERE: &str = "This belongs to another workspace; use a key
 pub enum Error {
     /// The request breaks a rule; the sentence says which.
     Invalid(Cow<'static, str>),
-    /// No credential, or not one of ours.
+    /// No management key, or not one of ours.
     Unauthorized,
+    /// No customer's key, or not one of ours, where a customer asks.
+    UnknownCustomer,
+    /// A customer's key where only a management key will do.
+    CustomersKey,
     /// The credential is one of ours and may not do this; the sentence says why.
     Forbidden(&'static str),
     /// No such path or object; the sentence says which.
     NotFound(&'static str),
+    /// Another object is what this one would be; the sentence says which.
+    Conflict(Cow<'static, str>),
     /// The path exists, but not with this method.
     MethodNotAllowed,
     /// The body is longer than this many bytes.
@@ -78,9 +84,10 @@ impl Error {
     pub(crate) fn status_and_code(&self) -> (StatusCode, &'static str) {
         match self {
             Self::Invalid(_) => (StatusCode::BAD_REQUEST, "VALIDATION_ERROR"),
-            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
-            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "FORBIDDEN"),
+            Self::Unauthorized | Self::UnknownCustomer => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
+            Self::CustomersKey | Self::Forbidden(_) => (StatusCode::FORBIDDEN, "FORBIDDEN"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "NOT_FOUND"),
+            Self::Conflict(_) => (StatusCode::CONFLICT, "CONFLICT"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED"),
             Self::PayloadTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE"),
             Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE"),
@@ -101,12 +108,17 @@ impl Error {
         body.expect("strings and numbers always serialize")
     }
 
-    fn message(&self) -> Cow<'_, str> {
+    /// For people: what happened, and what to do.
+    pub(crate) fn message(&self) -> Cow<'_, str> {
         match self {
-            Self::Invalid(message) => shortened(message),
+            Self::Invalid(message) | Self::Conflict(message) => shortened(message),
             Self::Unauthorized => {
                 "The management key is missing or not valid; send `Authorization: Api-Key KEY`.".into()
             }
+            Self::UnknownCustomer => {
+                "The customer's key is missing or not valid; send `Authorization: Bearer KEY`.".into()
+            }
+            Self::CustomersKey => "This is a customer's key; use a management key here.".into(),
             Self::Forbidden(message) | Self::NotFound(message) => (*message).into(),
             Self::MethodNotAllowed => {
                 "This path does not take this method; the `allow` header lists those it takes.".into()
@@ -138,6 +150,8 @@ impl IntoResponse for Error {
         if let Self::RateLimited { retry_after_s } = self {
             response.headers_mut().insert(RETRY_AFTER, retry_after_s.into());
         }
+        // For `manners`, which may have to say it in another way.
+        response.extensions_mut().insert(self);
         response
     }
 }
@@ -153,6 +167,7 @@ impl From<Rejection> for Error {
         match rejection {
             Rejection::Invalid(message) => Self::Invalid(message),
             Rejection::NotFound(message) => Self::NotFound(message),
+            Rejection::Conflict(message) => Self::Conflict(message),
         }
     }
 }
@@ -190,9 +205,12 @@ mod tests {
         for (error, status) in [
             (Error::invalid("x"), 400),
             (Error::Unauthorized, 401),
+            (Error::UnknownCustomer, 401),
+            (Error::CustomersKey, 403),
             (Error::Forbidden("x"), 403),
             (Error::NotFound("x"), 404),
             (Error::MethodNotAllowed, 405),
+            (Error::Conflict("x".into()), 409),
             (Error::RequestTimeout, 408),
             (Error::RateLimited { retry_after_s: 1 }, 429),
             (Error::PayloadTooLarge(1), 413),

@@ -10,12 +10,12 @@ mod shape;
 use std::sync::Arc;
 
 use axum::extract::State;
-use domain::{Endpoint, Group, Model, Snapshot, WorkspaceId};
-use limits::{Outset, Rule, Shows};
-use storage::TurnedAway;
+use domain::{ConfigCaller, Endpoint, Group, Key, Meter, Model, Snapshot, Unpriced, WorkspaceId};
+use limits::{Ask, Measure, Outset, PathSpec, Rule, Shows};
+use storage::{PathOf, TurnedAway};
 
-pub(crate) use self::shape::ExplainView;
 use self::shape::{ExplainBody, Question, Who};
+pub(crate) use self::shape::{ExplainView, Judged};
 use crate::access::Viewer;
 use crate::admin::Admin;
 use crate::error::{ELSEWHERE, Error};
@@ -41,24 +41,32 @@ pub(crate) async fn explain(
 ) -> Result<Answer<ExplainView>, Error> {
     let question = parse::<ExplainBody>(&body)?.question()?;
     let look = |snapshot: &Snapshot| {
-        let group = group_of(snapshot, viewer.workspace, &question.who)?;
-        Ok(answer(&admin, snapshot, group, &question))
+        let (group, key) = caller_of(snapshot, viewer.workspace, &question.who)?;
+        // What a key is bound to goes before whatever a call says.
+        let bound = key.and_then(|key| key.user_id.as_deref());
+        let user = bound.or(question.user.as_deref());
+        let caller = ConfigCaller { group, key: key.map(|key| &*key.prefix), user };
+        Ok(answer(&admin, snapshot, caller, &question))
     };
     at_latest(&admin, look).map(Answer)
 }
 
-/// The group that would call.
+/// The group that would call, and its key if one is named.
 ///
 /// # Errors
 /// When there is no such key or group, or it is another workspace's.
-fn group_of<'a>(snapshot: &'a Snapshot, workspace: WorkspaceId, who: &Who) -> Result<&'a Arc<Group>, Error> {
+fn caller_of<'a>(
+    snapshot: &'a Snapshot,
+    workspace: WorkspaceId,
+    who: &Who,
+) -> Result<(&'a Arc<Group>, Option<&'a Arc<Key>>), Error> {
     let prefix = match who {
-        Who::Group(id) => return named(snapshot, workspace, id),
+        Who::Group(id) => return named(snapshot, workspace, id).map(|group| (group, None)),
         Who::Key(prefix) => prefix,
     };
     let key = snapshot.key_by_prefix(workspace, prefix);
     match key.and_then(|key| snapshot.group(key.group)) {
-        Some(group) => Ok(group),
+        Some(group) => Ok((group, key)),
         None if snapshot.workspaces().any(|other| snapshot.key_by_prefix(other.id, prefix).is_some()) => {
             Err(Error::Forbidden(ELSEWHERE))
         }
@@ -70,10 +78,10 @@ fn group_of<'a>(snapshot: &'a Snapshot, workspace: WorkspaceId, who: &Who) -> Re
 fn answer(
     admin: &Admin,
     snapshot: &Snapshot,
-    group: &Arc<Group>,
+    caller: ConfigCaller<'_>,
     question: &Question,
 ) -> Option<ExplainView> {
-    let otherwise = admin.settings.admission;
+    let (group, otherwise) = (caller.group, admin.settings.admission);
     let Some(granted) = group.model(&question.model) else {
         return Some(ExplainView::turned_away(TurnedAway::NotAllowed, otherwise));
     };
@@ -81,14 +89,18 @@ fn answer(
         let mode = granted.admission(None, otherwise);
         return Some(ExplainView::turned_away(TurnedAway::NoEndpoint, mode));
     };
-    judged(admin, snapshot, (group, granted, endpoint), question)
+    if admin.settings.user_required && caller.user.is_none() {
+        let mode = granted.admission(Some(endpoint), otherwise);
+        return Some(ExplainView::turned_away(TurnedAway::NoUser, mode));
+    }
+    judged(admin, snapshot, (caller, granted, endpoint), question)
 }
 
 /// What the limits say of a call that has a way. `None`: the tree was edited meanwhile.
 fn judged(
     admin: &Admin,
     snapshot: &Snapshot,
-    (group, granted, endpoint): (&Arc<Group>, &Model, &Endpoint),
+    (caller, granted, endpoint): (ConfigCaller<'_>, &Model, &Endpoint),
     question: &Question,
 ) -> Option<ExplainView> {
     let mode = granted.admission(Some(endpoint), admin.settings.admission);
@@ -97,14 +109,27 @@ fn judged(
         prompt: question.prompt_tokens,
         declared: question.max_tokens,
         answers: 1,
-        usual: admin.engine.outputs().p95(group.id, &granted.slug),
+        usual: admin.engine.outputs().p95(caller.group.id, &granted.slug),
         output_max,
     };
     let is_seen = question.stream && endpoint.target.hidden_output != Some(true);
     let shows = if is_seen { Shows::AsWritten } else { Shows::AtTheEnd };
     let estimate = outset.estimate(Rule::new(mode, shows, admin.settings.hard_min_output));
     let now = admin.clock.now();
-    let spec = admin.store.path_spec(snapshot, (group, &granted.slug), now.day());
-    let explained = admin.engine.explain(&spec, estimate.need, now)?;
-    Some(ExplainView::of(&spec.limits, &explained, mode, output_max))
+    let call = PathOf { caller, slug: &granted.slug, endpoint: Some(endpoint) };
+    let spec = admin.store.path_spec(snapshot, call, now);
+    let price = snapshot.price_of(endpoint);
+    if price.is_none() && limits_usd(&spec) && admin.settings.unpriced == Unpriced::Refused {
+        return Some(ExplainView::turned_away(TurnedAway::Unpriced, mode));
+    }
+    let tariff = price.map(|price| price.tariff(outset.prompt)).unwrap_or_default();
+    let explained = admin.engine.explain(&spec, Ask { need: estimate.need, tariff }, now)?;
+    let limits: Vec<_> = spec.limits.into_iter().chain(spec.shared).collect();
+    let judged = Judged { mode, output_max, budget_status: admin.settings.budget_status };
+    Some(ExplainView::of(granted.slug.as_str(), &limits, &explained, judged))
+}
+
+fn limits_usd(spec: &PathSpec) -> bool {
+    let mut limits = spec.limits.iter().chain(&spec.shared);
+    limits.any(|limit| limit.counter.measure == Measure::Spend(Meter::Usd))
 }

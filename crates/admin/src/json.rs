@@ -5,6 +5,8 @@
 //!
 //! Begins at [`parse`].
 
+mod amount;
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -19,13 +21,12 @@ use domain::{SecretValue, THRESHOLD_MAX};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::value::{MapAccessDeserializer, StringDeserializer};
-use serde::de::{
-    Deserialize, DeserializeOwned, Deserializer, Error as _, IgnoredAny, MapAccess, Unexpected, Visitor,
-};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize as DeriveDeserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 
+pub(crate) use self::amount::Amount;
 use crate::admin::Admin;
 use crate::authenticate::recognized;
 use crate::error::Error;
@@ -198,19 +199,6 @@ impl<'de> Deserialize<'de> for Whole {
             }
         }
         deserializer.deserialize_u64(Number).map(Self)
-    }
-}
-
-/// A field that we know of and cannot honour yet. Ignoring it would promise something; `null` promises nothing.
-#[derive(Debug, Default)]
-pub(crate) struct NotYet;
-
-impl<'de> Deserialize<'de> for NotYet {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Option::<IgnoredAny>::deserialize(deserializer)? {
-            None => Ok(Self),
-            Some(_) => Err(D::Error::custom("this field is not available yet; leave it out")),
-        }
     }
 }
 

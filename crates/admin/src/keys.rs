@@ -1,4 +1,4 @@
-//! Keys: `/v1/gateway/groups/{group_id}/api_keys`. Prefix and name are all that can ever be read of one.
+//! Keys: `/v1/gateway/groups/{group_id}/api_keys`. Prefix, name and user are all that can ever be read of one.
 
 mod entropy;
 pub(crate) mod mint;
@@ -7,8 +7,8 @@ pub(crate) mod register;
 use std::sync::Arc;
 
 use axum::extract::State;
-use domain::{Group, Key, Snapshot, edit};
-use serde::Serialize;
+use domain::{Group, Key, Snapshot, USER_LEN_MAX, edit};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::access::{Manager, Viewer};
@@ -26,7 +26,16 @@ pub(crate) struct KeyView {
     prefix: Arc<str>,
     #[schema(required)]
     name: Option<Arc<str>>,
+    /// The end user whose calls it makes; left out where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    user_id: Option<Arc<str>>,
 }
+
+/// The end user whose calls a key makes, as your own systems know them.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct UserId(Arc<str>);
 
 /// A key that works no more.
 #[derive(Debug, Serialize, ToSchema)]
@@ -37,7 +46,17 @@ pub(crate) struct RevokedView {
 
 impl KeyView {
     fn of(key: &Key) -> Self {
-        Self { prefix: Arc::clone(&key.prefix), name: key.name.clone() }
+        Self { prefix: Arc::clone(&key.prefix), name: key.name.clone(), user_id: key.user_id.clone() }
+    }
+}
+
+impl TryFrom<String> for UserId {
+    type Error = String;
+    fn try_from(user: String) -> Result<Self, String> {
+        if !(1..=USER_LEN_MAX).contains(&user.len()) || user.chars().any(char::is_control) {
+            return Err(format!("expected text of 1 to {USER_LEN_MAX} bytes without control characters"));
+        }
+        Ok(Self(user.into()))
     }
 }
 
@@ -65,7 +84,7 @@ pub(crate) async fn key_list(
     Ok(Answer(Page::cut(Kind::Key, query.limit()?, keys, serial, |key| KeyView::of(key))))
 }
 
-/// Read a key's prefix and name.
+/// Read a key's prefix, name and user.
 #[utoipa::path(
     get,
     path = "/v1/gateway/groups/{id}/api_keys/{prefix}",

@@ -1,4 +1,4 @@
-//! The control plane: groups, keys, endpoints, secrets and workspaces over HTTP.
+//! The control plane: groups, keys, endpoints, secrets, workspaces and model configs over HTTP.
 //!
 //! Every route does the same four things in the same order: who asks, which object, what they want (the shape), and
 //! then one edit of the configuration, which knows the rules. Answers have exactly the fields of the published
@@ -16,13 +16,16 @@ mod decisions;
 mod endpoints;
 mod error;
 mod explain;
+mod governance;
 mod groups;
 mod json;
 mod keys;
 mod management_keys;
+mod manners;
 mod openapi;
 mod page;
 mod path;
+mod prices;
 mod rate;
 mod secrets;
 mod standing;
@@ -33,4 +36,5 @@ mod workspaces;
 pub use admin::{Admin, Hierarchy, Probe, Prober, Settings};
 pub use error::Error;
 pub use management_keys::mint::new_management_key;
+pub use prices::map::{PRICE_MAP_ENTRIES_MAX, PriceMap, PriceMapError, read_price_map};
 pub use waits::WAITS_MAX;

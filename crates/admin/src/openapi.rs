@@ -9,6 +9,7 @@ use std::borrow::Cow;
 
 use axum::response::IntoResponse;
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use serde_json::Value;
 use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
@@ -22,21 +23,34 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::access::WORKSPACE_HEADER;
 use crate::error::{Error, ErrorBody, RateLimitedBody};
 use crate::keys::mint::MintBody;
+use crate::manners::{self, GovernanceErrorBody, GovernanceMessage, Manners};
 
 const JSON: &str = "application/json";
 const BEARER: &str = "management_key";
 const API_KEY: &str = "management_key_header";
 const WORKSPACE: &str = "Workspace";
+/// Customers' keys, as the data plane describes them.
+const CUSTOMER_KEYS: [&str; 2] = ["customer_key", "customer_key_header"];
 
-/// Paths below this one name the workspace themselves.
-const WORKSPACES: &str = "/v1/workspaces";
+/// Paths below these do not act in a workspace that a header names: they name it themselves, or are about the whole
+/// gateway.
+const ABOVE_WORKSPACES: [&str; 2] = ["/v1/workspaces", "/v1/prices"];
+/// What a customer asks, and no manager.
+const QUOTA: &str = "/api/governance/virtual-keys/quota";
+/// Operations on these say what a config is about.
+const CONFIGS: &str = "/api/governance/model-configs";
 
 /// Groups of operations, in reading order.
-const TAGS: [(&str, &str); 7] = [
+const TAGS: [(&str, &str); 9] = [
     ("groups", "Customers, their tree, and what they may use."),
     ("keys", "Customers' keys."),
     ("limits", "How limits stand, what would become of a call, and what was decided on one."),
+    (
+        "governance",
+        "Budgets and rate limits by model, provider and scope, in the shapes of Bifrost. Members that are not described are refused here.",
+    ),
     ("endpoints", "Public model names and where they go."),
+    ("prices", "What tokens cost, for the whole gateway."),
     ("secrets", "Credentials for model servers."),
     ("workspaces", "Tenants of the gateway. For operators alone."),
     ("management keys", "Credentials of those who run a workspace, or the gateway."),
@@ -65,6 +79,12 @@ const WITH_A_BODY: [(Error, &str); 3] = [
     (Error::UnsupportedMediaType, "The body is compressed or otherwise encoded."),
 ];
 
+/// What an operation may answer besides that says what a config is about.
+const WITH_AN_IDENTITY: (Error, &str) = (
+    Error::Conflict(Cow::Borrowed("What exists already.")),
+    "Another model config is about the same thing; the message says what.",
+);
+
 /// The document before any route is in it.
 pub(crate) fn begun() -> OpenApi {
     let tag = |(name, description): (&str, &str)| {
@@ -85,7 +105,8 @@ pub(crate) fn with_what_all_share(mut api: OpenApi) -> OpenApi {
     for (path, item) in &mut api.paths.paths {
         for operation in operations(item) {
             let requirement = |name| SecurityRequirement::new(name, [""; 0]);
-            operation.security = Some([BEARER, API_KEY].map(requirement).into());
+            let keys = if path == QUOTA { CUSTOMER_KEYS } else { [BEARER, API_KEY] };
+            operation.security = Some(keys.map(requirement).into());
             if acts_in_a_workspace(path) {
                 let workspace = RefOr::Ref(Ref::new(format!("#/components/parameters/{WORKSPACE}")));
                 operation.parameters.get_or_insert_default().push(workspace);
@@ -103,30 +124,48 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 
 fn share_errors(path: &str, operation: &mut Operation) {
     let names_an_object = acts_in_a_workspace(path) || path.contains('{');
-    let of_body = if operation.request_body.is_some() { WITH_A_BODY.as_slice() } else { &[] };
-    for (error, _) in ALWAYS.iter().chain(of_body) {
+    let has_body = operation.request_body.is_some();
+    let of_body = if has_body { WITH_A_BODY.as_slice() } else { &[] };
+    let of_identity = Some(&WITH_AN_IDENTITY).filter(|_| has_body && path.starts_with(CONFIGS));
+    for (error, _) in ALWAYS.iter().chain(of_body).chain(of_identity) {
         if matches!(error, Error::NotFound(_)) && !names_an_object {
             continue;
         }
-        let (status, code) = error.status_and_code();
-        let shared = || RefOr::Ref(Ref::new(format!("#/components/responses/{code}")));
+        let (status, _) = error.status_and_code();
+        let name = component(error, Manners::of(path));
+        let shared = || RefOr::Ref(Ref::new(format!("#/components/responses/{name}")));
         operation.responses.responses.entry(status.as_str().to_owned()).or_insert_with(shared);
     }
 }
 
+/// The name of an error among the shared answers.
+fn component(error: &Error, manners: Manners) -> String {
+    let (_, code) = error.status_and_code();
+    match manners {
+        Manners::Plain => code.to_owned(),
+        Manners::Governance => format!("GOVERNANCE_{code}"),
+    }
+}
+
 fn acts_in_a_workspace(path: &str) -> bool {
-    !path.starts_with(WORKSPACES)
+    !ABOVE_WORKSPACES.iter().any(|root| path.starts_with(root)) && path != QUOTA
 }
 
 fn components() -> Components {
     let mut components = Components::new();
     for (error, when) in ALWAYS.iter().chain(&WITH_A_BODY) {
-        let (_, code) = error.status_and_code();
-        components.responses.insert(code.to_owned(), answered(error, when).into());
+        components.responses.insert(component(error, Manners::Plain), answered(error, when).into());
+    }
+    for (error, when) in ALWAYS.iter().chain(&WITH_A_BODY).chain([&WITH_AN_IDENTITY]) {
+        components
+            .responses
+            .insert(component(error, Manners::Governance), answered_in_governance(error, when).into());
     }
     components.schemas.extend([
         (ErrorBody::name().into(), ErrorBody::schema()),
         (RateLimitedBody::name().into(), RateLimitedBody::schema()),
+        (GovernanceErrorBody::name().into(), GovernanceErrorBody::schema()),
+        (GovernanceMessage::name().into(), GovernanceMessage::schema()),
         // A body that may be left out can only be a reference: named as a type it would be required, or `null`.
         (MintBody::name().into(), MintBody::schema()),
     ]);
@@ -142,8 +181,17 @@ fn components() -> Components {
 fn answered(error: &Error, when: &str) -> Response {
     let is_rate_limited = matches!(error, Error::RateLimited { .. });
     let schema = if is_rate_limited { RateLimitedBody::name() } else { ErrorBody::name() };
+    described(error, when, (&schema, error.body()))
+}
+
+/// The same in the form of governance.
+fn answered_in_governance(error: &Error, when: &str) -> Response {
+    described(error, when, (&GovernanceErrorBody::name(), manners::body(error)))
+}
+
+fn described(error: &Error, when: &str, (schema, example): (&str, Value)) -> Response {
     let schema = Ref::from_schema_name(schema);
-    let content = ContentBuilder::new().schema(Some(schema)).example(Some(error.body())).build();
+    let content = ContentBuilder::new().schema(Some(schema)).example(Some(example)).build();
     let answer = ResponseBuilder::new().description(when).content(JSON, content);
     let sent = error.clone().into_response();
     let text = || Header::new(ObjectBuilder::new().schema_type(Type::String));
@@ -187,6 +235,9 @@ mod tests {
         {
             assert_eq!(published(schema, "name", "maxLength"), NAME_LEN_MAX, "{schema}");
         }
+        for schema in ["KeyMint", "KeyRegister"] {
+            assert_eq!(published(schema, "user_id", "maxLength"), domain::USER_LEN_MAX, "{schema}");
+        }
         for schema in ["WorkspaceCreate", "WorkspaceUpdate"] {
             assert_eq!(published(schema, "org_prefixes", "maxItems"), PREFIXES_MAX, "{schema}");
         }
@@ -209,6 +260,12 @@ mod tests {
             ("/v1/gateway/explain", "post", "200 400 401 403 404 408 413 415 429 503"),
             ("/v1/gateway/decisions/{request_id}", "get", "200 400 401 403 404 429 503"),
             ("/v1/gateway/groups/{id}/limits", "get", "200 400 401 403 404 429 503"),
+            ("/v1/prices", "put", "200 400 401 403 408 413 415 429 503"),
+            ("/v1/prices", "get", "200 400 401 403 429 503"),
+            ("/api/governance/model-configs", "post", "200 400 401 403 404 408 409 413 415 429 503"),
+            ("/api/governance/providers/{name}", "put", "200 400 401 403 404 408 413 415 429 503"),
+            ("/api/governance/budgets", "get", "200 400 401 403 404 429 503"),
+            ("/api/governance/virtual-keys/quota", "get", "200 400 401 403 429 503"),
             ("/v1/workspaces", "get", "200 400 401 403 429 503"),
             ("/v1/workspaces/{id}", "patch", "200 400 401 403 404 408 413 415 429 503"),
         ] {

@@ -18,7 +18,7 @@ const LIMIT_DEFAULT: usize = 100;
 /// Most items of a page.
 const LIMIT_MAX: usize = 1000;
 
-const BAD_CURSOR: &str = "cursor is not one that this list gave out; leave it out to begin anew.";
+pub(crate) const BAD_CURSOR: &str = "cursor is not one that this list gave out; leave it out to begin anew.";
 
 /// The list a cursor belongs to. One of another list is refused, not misread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +29,7 @@ pub(crate) enum Kind {
     Secret,
     Workspace,
     ManagementKey,
+    Price,
 }
 
 impl Kind {
@@ -40,6 +41,7 @@ impl Kind {
             Self::Secret => 's',
             Self::Workspace => 'w',
             Self::ManagementKey => 'm',
+            Self::Price => 'p',
         }
     }
 }
@@ -168,12 +170,20 @@ impl<T: ToSchema> Page<T> {
 }
 
 #[cfg(test)]
+impl ListQuery {
+    /// The query of an address, for tests.
+    pub(crate) fn of(text: &str) -> Self {
+        let uri = format!("/x?{text}").parse().unwrap();
+        Self(Query::try_from_uri(&uri).unwrap().0)
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
     fn query(text: &str) -> ListQuery {
-        let uri = format!("/x?{text}").parse().unwrap();
-        ListQuery(Query::try_from_uri(&uri).unwrap().0)
+        ListQuery::of(text)
     }
 
     fn page(limit: usize, after: u64) -> Page<u64> {

@@ -30,7 +30,7 @@ impl Pair {
     /// A method is any word that a caller likes. Those that no route takes are counted as one, or each would have a
     /// limit and a place of its own.
     pub(crate) fn new(key: KeyHash, method: &Method, route: &str) -> Self {
-        let ours = [Method::GET, Method::HEAD, Method::POST, Method::PATCH, Method::DELETE];
+        let ours = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
         Self { key, method: ours.into_iter().find(|ours| ours == method), route: route.into() }
     }
 }

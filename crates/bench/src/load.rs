@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -31,7 +32,10 @@ const RECONNECT: Duration = Duration::from_millis(10);
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
     addr: SocketAddr,
-    request: http::Request<Full<Bytes>>,
+    /// Made by turns; at least one.
+    requests: Arc<[http::Request<Full<Bytes>>]>,
+    /// Whose turn it is.
+    next: Arc<AtomicUsize>,
 }
 
 /// What came of a burst of calls.
@@ -47,12 +51,29 @@ impl Load {
     pub(crate) fn on(subject: &Subject, answers: Answers) -> anyhow::Result<Load> {
         let key = subject.key.as_deref();
         let request = request(Method::POST, PATH, subject.addr, key, body(answers))?;
-        Ok(Load { addr: subject.addr, request })
+        Ok(Load { addr: subject.addr, requests: [request].into(), next: Arc::default() })
+    }
+
+    /// Whole answers, by each of these keys in turn; each makes its calls for a user of its own.
+    pub(crate) fn by(addr: SocketAddr, keys: &[String]) -> anyhow::Result<Load> {
+        ensure!(!keys.is_empty(), "nobody calls");
+        let call = |(at, key): (usize, &String)| {
+            let mut request = request(Method::POST, PATH, addr, Some(key), body(Answers::Whole))?;
+            request.headers_mut().insert("x-user-id", format!("caller-{at}").parse()?);
+            anyhow::Ok(request)
+        };
+        let requests = keys.iter().enumerate().map(call).collect::<Result<Vec<_>, _>>()?;
+        Ok(Load { addr, requests: requests.into(), next: Arc::default() })
+    }
+
+    fn request(&self) -> http::Request<Full<Bytes>> {
+        let at = self.next.fetch_add(1, Ordering::Relaxed) % self.requests.len();
+        self.requests[at].clone()
     }
 
     /// One call, to see that the answer is the right one. Returns its length.
     pub(crate) fn check(&self, answers: Answers) -> anyhow::Result<usize> {
-        let (status, body) = exchange(self.addr, self.request.clone())?;
+        let (status, body) = exchange(self.addr, self.request())?;
         let text = String::from_utf8_lossy(&body);
         ensure!(status == StatusCode::OK, "a call was answered {status}: {text}");
         let ending = match answers {
@@ -119,7 +140,7 @@ impl Load {
         while clock::now() < end {
             sender.ready().await?;
             let begun = clock::now();
-            let mut answer = sender.send_request(self.request.clone()).await?;
+            let mut answer = sender.send_request(self.request()).await?;
             while let Some(frame) = answer.frame().await {
                 frame?;
             }

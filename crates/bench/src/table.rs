@@ -98,7 +98,7 @@ fn ratios(figures: &Figures, nginx: Option<&Figures>) -> String {
 }
 
 /// `amount / unit` with as many digits as the unit has zeros.
-fn fraction(amount: u64, unit: u64) -> String {
+pub(crate) fn fraction(amount: u64, unit: u64) -> String {
     let digits = usize::try_from(unit.ilog10()).unwrap_or_default();
     format!("{}.{:0digits$}", amount / unit, amount % unit)
 }

@@ -7,7 +7,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
+use crate::customers::UPSTREAM_MODEL;
 use crate::exchange::Server;
 use crate::machine::{Machine, Part};
 use crate::process::{Running, free_address};
@@ -17,7 +19,7 @@ use crate::subject::Subject;
 const MANAGEMENT_KEY: &str = "bench-operator-key-0123456789abcdef0123456789";
 const LEVELS: usize = 5;
 /// High enough that nothing is ever refused.
-const THRESHOLD: u64 = 1_000_000_000_000_000;
+pub(crate) const THRESHOLD: u64 = 1_000_000_000_000_000;
 pub(crate) const SLUG: &str = "bench/chat";
 
 /// The workspace's own, built if it is missing or older than its source.
@@ -30,19 +32,8 @@ pub(crate) fn build() -> anyhow::Result<PathBuf> {
 }
 
 pub(crate) fn start(binary: &Path, machine: Machine, model: SocketAddr) -> anyhow::Result<Subject> {
-    let files = tempfile::tempdir()?;
-    let addr = free_address()?;
-    let mut command = machine.command(Part::Subject, binary);
-    command.arg("serve").arg("--data-dir").arg(files.path().join("data"));
-    command.arg("--listen").arg(addr.to_string());
-    command.env("TOLLGATE_MANAGEMENT_KEY", MANAGEMENT_KEY);
-    // Its own lines would stand between those of the table.
-    command.env("TOLLGATE__LOG__LEVEL", "warn");
-    command.current_dir(files.path()).stdout(Stdio::null());
-    let mut process = Running::start(command, Some(files))?;
-    let server = Server { addr, key: MANAGEMENT_KEY };
-    let ready = || server.get("/healthz/ready").is_ok_and(|status| status == 200);
-    process.wait_until(ready).context("tollgate")?;
+    let (mut process, addr) = launch(binary, machine, tempfile::tempdir()?)?;
+    let server = ready(&mut process, addr)?;
     let key = set_up(&server, model).context("tollgate could not be set up")?;
     Ok(Subject {
         name: "tollgate",
@@ -53,11 +44,48 @@ pub(crate) fn start(binary: &Path, machine: Machine, model: SocketAddr) -> anyho
     })
 }
 
+/// On a store in `data` below these files, which has its customers already. Calls are priced.
+pub(crate) fn start_on(
+    binary: &Path,
+    machine: Machine,
+    model: SocketAddr,
+    (name, files): (&'static str, TempDir),
+) -> anyhow::Result<Subject> {
+    let (mut process, addr) = launch(binary, machine, files)?;
+    let server = ready(&mut process, addr)?;
+    let mut target = target(model);
+    target["pricing"] = json!({"input_per_million": "0.15", "output_per_million": "0.6"});
+    server.post("/v1/gateway/endpoints", &json!({"slug": SLUG, "targets": [target]}))?;
+    Ok(Subject { name, doing: "", addr, key: None, process })
+}
+
+fn launch(binary: &Path, machine: Machine, files: TempDir) -> anyhow::Result<(Running, SocketAddr)> {
+    let addr = free_address()?;
+    let mut command = machine.command(Part::Subject, binary);
+    command.arg("serve").arg("--data-dir").arg(files.path().join("data"));
+    command.arg("--listen").arg(addr.to_string());
+    command.env("TOLLGATE_MANAGEMENT_KEY", MANAGEMENT_KEY);
+    // Its own lines would stand between those of the table.
+    command.env("TOLLGATE__LOG__LEVEL", "warn");
+    command.current_dir(files.path()).stdout(Stdio::null());
+    Ok((Running::start(command, Some(files))?, addr))
+}
+
+fn ready(process: &mut Running, addr: SocketAddr) -> anyhow::Result<Server<'static>> {
+    let server = Server { addr, key: MANAGEMENT_KEY };
+    let ready = || server.get("/healthz/ready").is_ok_and(|status| status == 200);
+    process.wait_until(ready).context("tollgate")?;
+    Ok(server)
+}
+
+fn target(model: SocketAddr) -> Value {
+    let base_url = format!("http://{model}/v1");
+    json!({"provider": "OPENAI_COMPATIBLE", "base_url": base_url, "target_model": UPSTREAM_MODEL})
+}
+
 /// Makes the endpoint, the tree and a key at its bottom.
 fn set_up(server: &Server<'_>, model: SocketAddr) -> anyhow::Result<String> {
-    let base_url = format!("http://{model}/v1");
-    let target = json!({"provider": "OPENAI_COMPATIBLE", "base_url": base_url, "target_model": "sim"});
-    server.post("/v1/gateway/endpoints", &json!({"slug": SLUG, "targets": [target]}))?;
+    server.post("/v1/gateway/endpoints", &json!({"slug": SLUG, "targets": [target(model)]}))?;
     let mut parent = Value::Null;
     for level in 1..=LEVELS {
         let made = server.post("/v1/gateway/groups", &group(level, &parent))?;

@@ -9,6 +9,9 @@ use utoipa::ToSchema;
 use crate::id::{GroupId, ManagementKeyId, WorkspaceId};
 use crate::snapshot::Version;
 
+/// The longest name of an end user, in bytes.
+pub const USER_LEN_MAX: usize = 256;
+
 /// The keyed hash of a whole credential. The credential itself is never kept.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyHash(pub [u8; 32]);
@@ -32,6 +35,8 @@ pub struct Key {
     pub group: GroupId,
     /// For display only.
     pub name: Option<Arc<str>>,
+    /// The end user whose calls it makes; none if calls may say so themselves.
+    pub user_id: Option<Arc<str>>,
     /// The configuration version that made it: the order of lists.
     pub serial: Version,
     /// Seconds since 1970 UTC.

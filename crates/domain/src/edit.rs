@@ -6,6 +6,8 @@ pub mod endpoint;
 pub mod group;
 pub mod key;
 pub mod management_key;
+pub mod model_config;
+pub mod prices;
 pub mod secret;
 pub mod workspace;
 
@@ -15,7 +17,9 @@ use std::sync::Arc;
 use crate::credential::{Key, KeyHash, ManagementKey, Secret};
 use crate::endpoint::Endpoint;
 use crate::group::Group;
-use crate::id::{EndpointId, GroupId, WorkspaceId};
+use crate::id::{ConfigId, EndpointId, GroupId, LineId, WorkspaceId};
+use crate::model_config::ModelConfig;
+use crate::price::{PriceBook, PriceSource};
 use crate::snapshot::{Snapshot, Version};
 use crate::workspace::Workspace;
 
@@ -28,6 +32,8 @@ pub struct Context<'a> {
     pub version: Version,
     /// Seconds since 1970 UTC.
     pub now_s: u64,
+    /// Milliseconds since 1970 UTC.
+    pub now_ms: u64,
     /// A random number nobody used yet, for the id of a new object.
     pub fresh_id: u64,
 }
@@ -80,6 +86,41 @@ pub enum Record {
         /// Which.
         name: Arc<str>,
     },
+    /// A model config, new or changed.
+    ModelConfig {
+        /// The config.
+        config: Arc<ModelConfig>,
+        /// Its new lines that do not begin at 0.
+        inherits: Vec<Inherits>,
+    },
+    /// A model config that is no more.
+    ModelConfigDeleted {
+        /// Which.
+        id: ConfigId,
+    },
+    /// What a line has used in its present period is forgotten; what it holds is not.
+    LineReset {
+        /// The config it belongs to.
+        config: Arc<ModelConfig>,
+        /// The budget or rate limit.
+        line: LineId,
+    },
+    /// The prices of one source, all of them.
+    Prices {
+        /// Which source.
+        source: PriceSource,
+        /// Its prices.
+        book: Arc<PriceBook>,
+    },
+}
+
+/// A new budget that begins with what another has used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Inherits {
+    /// The new one.
+    pub line: LineId,
+    /// The one it takes its use from.
+    pub from: LineId,
 }
 
 /// Everything one edit does, as one transaction.
@@ -91,6 +132,8 @@ pub struct Change {
     pub records: Vec<Record>,
     /// Roots of the trees whose calls must look at the configuration again before they are admitted.
     pub trees: Vec<GroupId>,
+    /// Workspaces in all of whose trees they must.
+    pub workspaces: Vec<WorkspaceId>,
 }
 
 /// Why an edit was not made. Nothing was changed.
@@ -100,13 +143,26 @@ pub enum Rejection {
     Invalid(Cow<'static, str>),
     /// No such object, or no longer; the sentence is for the client.
     NotFound(&'static str),
+    /// Another object is what this one would be; the sentence is for the client.
+    Conflict(Cow<'static, str>),
 }
 
 impl Change {
     /// Nothing at all. It makes no version.
     #[must_use]
     pub fn none(cx: &Context<'_>) -> Self {
-        Self { version: cx.version, records: Vec::new(), trees: Vec::new() }
+        Self { version: cx.version, records: Vec::new(), trees: Vec::new(), workspaces: Vec::new() }
+    }
+
+    /// Everything that is stored, at the version it was stored at.
+    #[must_use]
+    pub fn load(version: Version, records: Vec<Record>) -> Self {
+        Self { version, records, trees: Vec::new(), workspaces: Vec::new() }
+    }
+
+    /// One object, which no call has to look at again for.
+    fn of(cx: &Context<'_>, record: Record) -> Self {
+        Self { records: vec![record], ..Self::none(cx) }
     }
 }
 

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use crate::group::Admission;
 use crate::id::{EndpointId, Slug, WorkspaceId};
+use crate::price::Pricing;
 use crate::snapshot::Version;
 
 /// Who serves a target.
@@ -40,6 +41,18 @@ impl Provider {
             Self::OpenAiCompatible => "OPENAI_COMPATIBLE",
             Self::Vertex => "VERTEX",
             Self::BasetenModelApi => "BASETEN_MODEL_API",
+        }
+    }
+
+    /// The name that model configs and prices know it by.
+    #[must_use]
+    pub fn config_name(self) -> &'static str {
+        match self {
+            Self::Baseten | Self::BasetenModelApi => "baseten",
+            Self::Anthropic => "anthropic",
+            Self::OpenAi => "openai",
+            Self::OpenAiCompatible => "openai_compatible",
+            Self::Vertex => "vertex",
         }
     }
 }
@@ -125,6 +138,15 @@ pub struct Target {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub hidden_output: Option<bool>,
+    /// Who serves it by the name that model configs and prices have for it, such as `groq`; left out, its provider's
+    /// own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, max_length = 64, pattern = "^[a-z0-9_-]{1,64}$", examples("groq"))]
+    pub provider_name: Option<Arc<str>>,
+    /// What its tokens cost; left out, the price book says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub pricing: Option<Arc<Pricing>>,
 }
 
 impl Target {
@@ -136,6 +158,12 @@ impl Target {
             Provider::Anthropic | Provider::OpenAi | Provider::OpenAiCompatible | Provider::Vertex => None,
         };
         self.secret_id.as_deref().or(implied)
+    }
+
+    /// Who serves it, as model configs and prices name it.
+    #[must_use]
+    pub fn served_by(&self) -> &str {
+        self.provider_name.as_deref().unwrap_or(self.provider.config_name())
     }
 }
 
@@ -162,4 +190,12 @@ pub struct Endpoint {
     pub created_s: u64,
     /// Seconds since 1970 UTC, of the last edit.
     pub updated_s: u64,
+}
+
+impl Endpoint {
+    /// The name its model has upstream: the target's, or else the slug.
+    #[must_use]
+    pub fn upstream_model(&self) -> &str {
+        self.target.target_model.as_deref().unwrap_or(self.slug.as_str())
+    }
 }

@@ -95,6 +95,77 @@ opaque_id!(
     EndpointId
 );
 
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+        #[serde(into = "String", try_from = "String")]
+        #[schema(value_type = String, format = "uuid")]
+        pub struct $name(uuid::Uuid);
+
+        impl $name {
+            /// A new id: a UUID version 4 (RFC 9562) of these random bytes.
+            #[must_use]
+            pub fn new(random: [u8; 16]) -> Self {
+                Self(uuid::Builder::from_random_bytes(random).into_uuid())
+            }
+
+            /// The id with these sixteen bytes.
+            #[must_use]
+            pub fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(uuid::Uuid::from_bytes(bytes))
+            }
+
+            /// As it is kept.
+            #[must_use]
+            pub fn as_bytes(&self) -> &[u8; 16] {
+                self.0.as_bytes()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({self})", stringify!($name))
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NotAnId;
+            fn from_str(text: &str) -> Result<Self, NotAnId> {
+                text.parse().map(Self).map_err(|_| NotAnId)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.to_string()
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = &'static str;
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                text.parse().map_err(|_| "not an id of this gateway")
+            }
+        }
+    };
+}
+
+uuid_id!(
+    /// A model config.
+    ConfigId
+);
+uuid_id!(
+    /// A budget or a rate limit of a model config: what is used is counted under it, whatever else is edited.
+    LineId
+);
+
 /// The name callers put into `model`: `prefix/name`, case-sensitive.
 ///
 /// Both halves are drawn from `A-Z a-z 0-9 . _ ~ -` and there is exactly one slash.

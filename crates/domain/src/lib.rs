@@ -16,20 +16,34 @@ pub mod endpoint;
 pub mod group;
 pub mod id;
 pub mod limit;
+mod matching;
+pub mod model_config;
+pub mod money;
+pub mod period;
+pub mod price;
 pub mod snapshot;
 pub mod time;
+mod unpriced;
 pub mod usage;
 pub mod workspace;
 
 pub use advice::{advice, advice_on};
-pub use credential::{Credential, Key, KeyHash, ManagementKey, Scope, Secret, SecretValue};
+pub use credential::{Credential, Key, KeyHash, ManagementKey, Scope, Secret, SecretValue, USER_LEN_MAX};
 pub use edit::{Change, Context, Record, Rejection};
 pub use effective::{BindingLimit, Ceiling, binding_limits, ceilings};
 pub use endpoint::{Endpoint, Environment, Provider, Region, Target, Tokenizer};
 pub use group::{Admission, Enforcement, Group, LEVELS_MAX, Metadata, Model};
-pub use id::{EndpointId, GroupId, ManagementKeyId, RequestId, Slug, WorkspaceId};
+pub use id::{ConfigId, EndpointId, GroupId, LineId, ManagementKeyId, RequestId, Slug, WorkspaceId};
 pub use limit::{Limit, LimitType, THRESHOLD_MAX, Unit};
+pub use matching::{ConfigCaller, matching_configs};
+pub use model_config::{
+    ANY_MODEL, Budget, ConfigIdentity, ConfigScope, Line, Meter, ModelConfig, Rate, RateLimit, RateLimits,
+};
+pub use money::{Amount, Usd};
+pub use period::{Cycle, NotADuration, Period, ResetDuration};
+pub use price::{PriceBook, PriceSource, Pricing, Rates, Tariff, Tier, Unpriced};
 pub use snapshot::{Snapshot, Version};
 pub use time::{Clock, Day, Now};
+pub use unpriced::unpriced_under_budget;
 pub use usage::{Entry, Outcome, UnknownWord, Usage, UsageSource};
 pub use workspace::{Prefix, Prefixes, Workspace};

@@ -3,7 +3,10 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::id::{GroupId, RequestId, Slug, WorkspaceId};
+use crate::id::{GroupId, LineId, RequestId, Slug, WorkspaceId};
+use crate::model_config::Meter;
+use crate::money::Usd;
+use crate::price::Pricing;
 
 /// How a token count became known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,13 +49,16 @@ pub struct Usage {
     pub output: u64,
     /// The part of `input` that the server had in its cache.
     pub cached: u64,
+    /// The part of `input` that the server put into its cache.
+    pub cache_written: u64,
     /// Who counted.
     pub source: UsageSource,
 }
 
 impl Usage {
     /// Nothing was generated, and we know it.
-    pub const NONE: Self = Self { input: 0, output: 0, cached: 0, source: UsageSource::Reported };
+    pub const NONE: Self =
+        Self { input: 0, output: 0, cached: 0, cache_written: 0, source: UsageSource::Reported };
 
     /// What TOKEN limits charge: prompt plus completion, cached tokens at full weight. Saturates.
     #[must_use]
@@ -134,7 +140,7 @@ pub struct Entry {
     pub key_prefix: Arc<str>,
     /// The slug called.
     pub slug: Slug,
-    /// Who served it.
+    /// Who served it: the published name of the target's provider.
     pub provider: &'static str,
     /// The model name sent upstream.
     pub upstream_model: Arc<str>,
@@ -150,9 +156,28 @@ pub struct Entry {
     pub first_byte_ms: Option<u64>,
     /// The call's own `metadata` object as JSON text, if it had one.
     pub metadata: Option<Box<str>>,
+    /// The end user it was made for, if that is known.
+    pub user: Option<Arc<str>>,
+    /// What it cost; none where its route had no price.
+    pub cost: Option<Usd>,
+    /// The price that it cost so much by.
+    pub price: Option<Arc<Pricing>>,
+    /// The lines of model configs that it was charged to.
+    pub lines: Arc<[(LineId, Meter)]>,
 }
 
 impl Entry {
+    /// When it counts, in milliseconds since 1970 UTC, and as how much: requests by the time of admission, tokens and
+    /// nano-dollars by that of settlement.
+    #[must_use]
+    pub fn charge(&self, meter: Meter) -> (u64, u64) {
+        match meter {
+            Meter::Requests => (self.admitted_ms, 1),
+            Meter::Tokens => (self.settled_ms, self.usage.total()),
+            Meter::Usd => (self.settled_ms, self.cost.unwrap_or_default().0),
+        }
+    }
+
     /// The group that called.
     #[must_use]
     pub fn group(&self) -> Option<GroupId> {

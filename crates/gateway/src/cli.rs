@@ -12,8 +12,10 @@ mod explain;
 mod groups;
 mod keys;
 mod management_keys;
+mod model_configs;
 mod openapi;
 mod output;
+mod prices;
 mod recover;
 mod secrets;
 mod serve;
@@ -57,6 +59,10 @@ enum Command {
     Keys(Remote<keys::KeysCommand>),
     /// Public model names and where they go.
     Endpoints(Remote<endpoints::EndpointsCommand>),
+    /// What may be spent on models: budgets and rate limits by model, provider and scope.
+    ModelConfigs(Remote<model_configs::ModelConfigsCommand>),
+    /// What tokens cost, for models whose targets do not say.
+    Prices(Remote<prices::PricesCommand>),
     /// Credentials for model servers.
     Secrets(Remote<secrets::SecretsCommand>),
     /// Tenants of the gateway, and who may manage them.
@@ -118,6 +124,8 @@ impl Command {
             Self::Decision(args) => decision::run(args).await,
             Self::Keys(remote) => keys::run(&remote.access.client()?, remote.command).await,
             Self::Endpoints(remote) => endpoints::run(&remote.access.client()?, remote.command).await,
+            Self::ModelConfigs(remote) => model_configs::run(&remote.access.client()?, remote.command).await,
+            Self::Prices(remote) => prices::run(&remote.access.client()?, remote.command).await,
             Self::Secrets(remote) => secrets::run(&remote.access.client()?, remote.command).await,
             Self::Workspace(remote) => workspace::run(&remote.access, remote.command).await,
             Self::Completions { shell } => shell.complete(),

@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 pub use self::sections::{
-    Config, DataPlaneSection, LimitsSection, LogCalls, LogFormat, LogLevel, LogSection, ManagementSection,
-    OnClientGone, SecretsSection, ServerSection, UpstreamSection, read_duration,
+    BudgetStatus, Config, DataPlaneSection, LimitsSection, LogCalls, LogFormat, LogLevel, LogSection,
+    ManagementSection, OnClientGone, PricesSection, SecretsSection, ServerSection, Unpriced, UpstreamSection,
+    UsersSection, read_duration,
 };
 
 /// Every setting with its default.
@@ -112,6 +113,26 @@ mod tests {
     }
 
     #[test]
+    fn declared_users_are_trusted_prices_wanted_and_budgets_answered_402_unless_it_is_said_otherwise() {
+        let config = with(&[]).unwrap();
+        assert!(config.users.trust_declared && !config.users.required);
+        assert_eq!((config.prices.file, config.prices.unpriced), (None, Unpriced::Refuse));
+        assert_eq!(config.limits.budget_status.code(), 402);
+        let config = with(&[
+            ("TOLLGATE__USERS__TRUST_DECLARED", "false"),
+            ("TOLLGATE__USERS__REQUIRED", "true"),
+            ("TOLLGATE__PRICES__FILE", "prices.json"),
+            ("TOLLGATE__PRICES__UNPRICED", "allow"),
+            ("TOLLGATE__LIMITS__BUDGET_STATUS", "429"),
+        ])
+        .unwrap();
+        assert!(!config.users.trust_declared && config.users.required);
+        assert_eq!(config.prices.file.as_deref(), Some(Path::new("prices.json")));
+        assert_eq!(config.prices.unpriced, Unpriced::Allow);
+        assert_eq!(config.limits.budget_status.code(), 429);
+    }
+
+    #[test]
     fn a_section_that_nobody_knows_is_refused_even_if_it_is_empty() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "[limitz]\n").unwrap();
@@ -126,6 +147,10 @@ mod tests {
             ("TOLLGATE__SERVER__MAX_BODY_MB", "many", "TOLLGATE__SERVER__MAX_BODY_MB"),
             ("TOLLGATE__LIMITS__ADMISSION", "soft", "limits.admission"),
             ("TOLLGATE__LIMITS__ON_CLIENT_GONE", "stop", "limits.on_client_gone"),
+            ("TOLLGATE__LIMITS__BUDGET_STATUS", "403", "limits.budget_status: 403 is none of 402, 429"),
+            ("TOLLGATE__LIMITS__BUDGET_STATUS", "-1", "limits.budget_status"),
+            ("TOLLGATE__PRICES__UNPRICED", "free", "prices.unpriced"),
+            ("TOLLGATE__USERS__REQUIRED", "sometimes", "true or false is wanted"),
             ("TOLLGATE__SERVER__TLS_CERT", "/cert.pem", "server.tls_key"),
             ("TOLLGATE__SERVER__MAX_BUFFERED_MB", "99", "server.max_buffered_mb"),
             ("TOLLGATE__SERVER__HEADER_TIMEOUT", "0s", "server.header_timeout"),

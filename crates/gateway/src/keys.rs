@@ -155,7 +155,7 @@ async fn put(
     let put = move |cx: &edit::Context<'_>| Ok((management_key::put_operator_key(cx, new, &replaced)?, ()));
     let put = store.edit(clock.now(), put).await;
     put.map_err(|error| match error {
-        EditError::Rejected(Rejection::Invalid(why)) => {
+        EditError::Rejected(Rejection::Invalid(why) | Rejection::Conflict(why)) => {
             anyhow::anyhow!("the operator's key is refused: {why}")
         }
         EditError::Rejected(Rejection::NotFound(why)) => {

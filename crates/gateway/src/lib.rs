@@ -11,3 +11,4 @@ pub mod node;
 pub mod openapi;
 
 mod log;
+mod prices;

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::node::Own;
 
 const ABOUT: &str = "A self-hosted gateway that sells access to language models.\n\n\
-    Members that are not described are ignored by management, and pass to the model server in calls. \
+    Members that are not described are ignored by management, refused below `/api/governance`, and pass to the model server in calls. \
     A connection that brings no request across is answered 400, 408 or 431, with the body `CallError`, whatever its path.";
 
 static RENDERED: LazyLock<Bytes> = LazyLock::new(|| document().to_string().into());

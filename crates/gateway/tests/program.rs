@@ -2,10 +2,16 @@
 
 #[path = "program/check.rs"]
 mod check;
+#[path = "program/model_configs.rs"]
+mod model_configs;
+#[path = "program/prices.rs"]
+mod prices;
 #[path = "program/process.rs"]
 mod process;
 #[path = "program/shutdown.rs"]
 mod shutdown;
+#[path = "program/target_prices.rs"]
+mod target_prices;
 #[path = "program/tls.rs"]
 mod tls;
 

@@ -4,70 +4,16 @@ use std::sync::Arc;
 
 use domain::Now;
 
+use crate::ask::{Ask, Room};
 use crate::explanation::{self, LIMIT_STATES_MAX, LimitState};
-use crate::lock::MutexGuard;
+use crate::locked::Locked;
+use crate::measure::{Amounts, Size};
 use crate::moment::Moment;
 use crate::path::Path;
 use crate::refusal::{Judge, Refusal, obstacle};
 use crate::seen::Seen;
 use crate::settlement::Reservation;
 use crate::standing::{Standing, Standings};
-use crate::tree::State;
-
-/// What a call asks for, in tokens. It always asks for one request as well.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Need {
-    /// The caller bounds its output. If the sum is above a threshold the call can never fit.
-    Declared {
-        /// Tokens of the prompt.
-        prompt: u64,
-        /// Tokens the caller allows for the answer.
-        output: u64,
-    },
-    /// The output is our guess: clamped to what the smallest threshold leaves beside the prompt, so that only the prompt
-    /// can be the reason that a call can never fit.
-    Guessed {
-        /// Tokens of the prompt.
-        prompt: u64,
-        /// Tokens we expect of the answer.
-        output: u64,
-    },
-    /// The call takes what fits: the prompt, and as much of `output` as every limit on tokens has room for. Refused if that
-    /// is less than `least`, and for ever if the prompt and `least` together are above a threshold.
-    Fitting {
-        /// Tokens of the prompt.
-        prompt: u64,
-        /// The most that the answer may get.
-        output: u64,
-        /// The least that is worth an answer; above `output` it means `output`.
-        least: u64,
-    },
-    /// Nothing is held: admitted while less than the threshold is used, charged when it settles.
-    Observed,
-}
-
-impl Need {
-    /// Tokens that have to fit, on a path whose smallest token threshold is `tokens_max`.
-    pub(crate) fn tokens(self, tokens_max: u64) -> u64 {
-        match self {
-            Self::Declared { prompt, output } => prompt.saturating_add(output),
-            Self::Guessed { prompt, output } => {
-                prompt.saturating_add(output.min(tokens_max.saturating_sub(prompt)))
-            }
-            Self::Fitting { prompt, output, least } => prompt.saturating_add(least.min(output)),
-            Self::Observed => 0,
-        }
-    }
-
-    /// Tokens to hold where `least` fit: just these, unless the call takes what every limit on tokens has left.
-    #[inline]
-    pub(crate) fn granted(self, least: u64, room: impl FnOnce() -> u64) -> u64 {
-        match self {
-            Self::Fitting { prompt, output, .. } => prompt.saturating_add(output).min(room()),
-            Self::Declared { .. } | Self::Guessed { .. } | Self::Observed => least,
-        }
-    }
-}
 
 /// The answer to a call.
 #[must_use]
@@ -77,7 +23,7 @@ pub enum Decision {
     Admitted(Admission),
     /// At least one limit does not fit; nothing is charged.
     Refused(Refusal),
-    /// The tree was edited, or a counter was given back, since the path was bound. Reload the snapshot, bind again, ask
+    /// The tree or the workspace was edited, or a counter was given back, since the path was bound. Reload the snapshot, bind again, ask
     /// again; nothing is charged.
     Stale,
 }
@@ -91,29 +37,29 @@ pub struct Admission {
     pub standings: Standings,
 }
 
-pub(crate) fn reserve(path: &Arc<Path>, need: Need, now: Now, mut seen: Option<&mut Seen>) -> Decision {
+pub(crate) fn reserve(path: &Arc<Path>, ask: Ask, now: Now, mut seen: Option<&mut Seen>) -> Decision {
     if let Some(seen) = &mut seen {
         seen.prepare(path.hops.len());
     }
-    let least = need.tokens(path.tokens_max);
+    let least = ask.least(path.ceiling);
     let places = Standings::with_room(path.shown.len());
-    let mut state = path.tree.state();
-    if path.epoch < state.epoch {
+    let mut locked = Locked::new(path);
+    if locked.is_stale() {
         return Decision::Stale;
     }
-    let moment = state.moment(now);
-    match check(path, least, &mut state, &moment) {
+    let moment = locked.moment(now);
+    match check(&mut locked, least, &moment) {
         None => Decision::Stale,
-        Some(Fit::No) => Decision::Refused(refuse(path, least, state, (&moment, places))),
+        Some(Fit::No) => Decision::Refused(refuse(path, least, locked, (&moment, places))),
         Some(Fit::Yes) => {
-            let tokens = need.granted(least, || room(path, &mut state));
-            charge(path, tokens, &mut state, &moment);
+            let size = ask.granted(least, || room(&mut locked));
+            charge(&mut locked, size, &moment);
             if let Some(seen) = seen {
-                path.hops.iter().for_each(|hop| seen.note(state.held(hop.counter).mark()));
+                locked.each(|_, counter| seen.note(counter.mark()));
             }
-            let standings = standings(path, (&mut state, &moment), places);
-            drop(state);
-            let reservation = Reservation::new(Arc::clone(path), tokens, moment.now());
+            let standings = standings(path, (&mut locked, &moment), places);
+            drop(locked);
+            let reservation = Reservation::new(Arc::clone(path), (size, ask.tariff), moment.now());
             Decision::Admitted(Admission { reservation, standings })
         }
     }
@@ -128,63 +74,67 @@ enum Fit {
 
 /// Looks at every limit, changing nothing but what time has changed. `None`: a counter is not the one that was bound.
 #[inline]
-fn check(path: &Path, tokens: u64, state: &mut State, moment: &Moment) -> Option<Fit> {
+fn check(locked: &mut Locked<'_>, size: Size, moment: &Moment) -> Option<Fit> {
     let mut fit = Fit::Yes;
-    for hop in &path.hops {
-        let counter = state.bound(hop.counter)?;
-        if !counter.admits(hop.measure.demand(tokens), hop.threshold, moment) {
+    let demanded = Amounts::demanded(size);
+    locked.each_bound(|hop, counter| {
+        if !counter.admits(demanded.of(hop.kind), hop.threshold, moment) {
             fit = Fit::No;
         }
-    }
+    })?;
     Some(fit)
 }
 
 /// Charges every limit. All of them fit.
 #[inline]
-fn charge(path: &Path, tokens: u64, state: &mut State, moment: &Moment) {
-    for hop in &path.hops {
-        state.held(hop.counter).charge(hop.measure, hop.measure.amount(tokens), moment);
-    }
+fn charge(locked: &mut Locked<'_>, size: Size, moment: &Moment) {
+    let (charged, held) = (Amounts::charged(size), Amounts::held(size));
+    locked.each(|hop, counter| counter.charge(charged.of(hop.kind), held.of(hop.kind), moment));
 }
 
-/// What every limit on tokens has left. All have been brought up to date.
-fn room(path: &Path, state: &mut State) -> u64 {
-    let of_tokens = path.hops.iter().filter(|hop| hop.measure.counts_tokens());
-    of_tokens.map(|hop| state.held(hop.counter).remaining(hop.threshold)).min().unwrap_or(u64::MAX)
+/// What limits on tokens and dollars have left. All have been brought up to date.
+fn room(locked: &mut Locked<'_>) -> Room {
+    let mut room = Room::default();
+    locked.each(|hop, counter| room = room.narrow(hop.kind, counter.remaining(hop.threshold)));
+    room
 }
 
 /// Says which limit binds, when the same call would pass, and how all of them stand. At least one does not fit.
 #[cold]
 fn refuse(
     path: &Path,
-    tokens: u64,
-    mut state: MutexGuard<'_, State>,
+    size: Size,
+    mut locked: Locked<'_>,
     (moment, places): (&Moment, Standings),
 ) -> Refusal {
     let mut judge = Judge::default();
     let mut states = [LimitState::UNSEEN; LIMIT_STATES_MAX];
-    for (limit, hop) in path.hops.iter().enumerate() {
-        let counter = state.held(hop.counter);
-        let obstacle = obstacle(counter, hop.measure.demand(tokens), hop.threshold, moment);
-        judge.hear(limit, obstacle);
-        if let Some(seen) = states.get_mut(limit) {
+    let mut unseen = states.iter_mut();
+    let demanded = Amounts::demanded(size);
+    locked.each(|hop, counter| {
+        let obstacle = obstacle(counter, demanded.of(hop.kind), hop.threshold, moment);
+        judge.hear(hop.kind, obstacle);
+        if let Some(seen) = unseen.next() {
             *seen = LimitState::of(counter, hop.threshold, obstacle, moment);
         }
-    }
-    let standings = standings(path, (&mut state, moment), places);
-    drop(state);
+    });
+    let standings = standings(path, (&mut locked, moment), places);
+    drop(locked);
     let (limit, verdict) = judge.verdict();
     let states = &mut states[..path.hops.len().min(LIMIT_STATES_MAX)];
     explanation::join(states, verdict);
-    Refusal { limit, verdict, tokens, standings, states: (*states).into(), at: moment.now() }
+    Refusal { limit, verdict, asked: size, standings, states: (*states).into(), at: moment.now() }
 }
 
 /// How the limits that the caller is shown stand, written into room that was made before the lock.
 #[inline]
-fn standings(path: &Path, (state, moment): (&mut State, &Moment), mut standings: Standings) -> Standings {
+fn standings(
+    path: &Path,
+    (locked, moment): (&mut Locked<'_>, &Moment),
+    mut standings: Standings,
+) -> Standings {
     for &limit in &path.shown {
-        let hop = &path.hops[limit];
-        let counter = state.held(hop.counter);
+        let (hop, counter) = locked.at(limit);
         let (remaining, reset_nanos) = (counter.remaining(hop.threshold), counter.restored_in(moment));
         standings.push(Standing { limit, remaining, reset_nanos });
     }

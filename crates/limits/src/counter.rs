@@ -2,17 +2,17 @@
 //!
 //! Guarantees: looking changes nothing but what time has changed.
 //! Knows nothing of: other counters on the path of a call, and locks.
-//! Begins at [`Counter::admits`]; `charging` takes and gives back, `keeping` begins and ends counters, and `day`, `log` and
-//! `ring` are the forms.
+//! Begins at [`Counter::admits`]; `charging` takes and gives back, `keeping` begins and ends counters, and `period`, `log`
+//! and `ring` are the forms.
 
 mod charging;
-pub(crate) mod day;
 mod keeping;
 pub(crate) mod log;
+pub(crate) mod period;
 pub(crate) mod ring;
 
-use crate::counter::day::DayCounter;
 use crate::counter::log::Log;
+use crate::counter::period::PeriodCounter;
 use crate::counter::ring::Ring;
 use crate::moment::Moment;
 
@@ -35,9 +35,9 @@ const _: () = assert!(size_of::<Counter>() == 64);
 pub(crate) struct Gauge {
     /// What stands against a threshold: used and held.
     pub(crate) level: u64,
-    /// The holds of calls that have not settled. Calls in flight: all of the level. DAY: part of it, and stays when the
-    /// day ends. Rolling: in the
-    /// level while their slots are live, and summed here only to tell whether a call in flight stands in the way.
+    /// The holds of calls that have not settled. Calls in flight: all of the level. Periods: part of it, and stays when
+    /// the period ends. Rolling: in the level while their slots are live, and summed here only to tell whether a call in
+    /// flight stands in the way.
     pub(crate) held: u64,
     /// From this time on the level may be too high; `u64::MAX` if time changes nothing. On the clock of the form.
     pub(crate) wake: u64,
@@ -49,7 +49,7 @@ enum Form {
     Vacant,
     /// Calls in flight: the gauge says it all.
     Calls,
-    Day(DayCounter),
+    Period(PeriodCounter),
     Log(Log),
     Ring(Ring),
 }
@@ -88,7 +88,7 @@ impl Counter {
 
     #[inline]
     fn advance(&mut self, moment: &Moment) {
-        let time = if matches!(self.form, Form::Day(_)) { moment.wall_ms } else { moment.mono_ns };
+        let time = if matches!(self.form, Form::Period(_)) { moment.wall_ms } else { moment.mono_ns };
         if time >= self.gauge.wake {
             self.wake(moment);
         }
@@ -99,7 +99,7 @@ impl Counter {
     fn wake(&mut self, moment: &Moment) {
         match &mut self.form {
             Form::Vacant | Form::Calls => {}
-            Form::Day(_) => DayCounter::roll(&mut self.gauge, moment),
+            Form::Period(period) => period.roll(&mut self.gauge, moment),
             Form::Log(log) => log.expire(&mut self.gauge, moment.mono_ns),
             Form::Ring(ring) => ring.expire(&mut self.gauge, moment.mono_ns),
         }
@@ -122,7 +122,7 @@ impl Counter {
         match &self.form {
             // Time ends no call.
             Form::Vacant | Form::Calls => 0,
-            Form::Day(_) => DayCounter::opens_in(&self.gauge, demand, threshold, moment),
+            Form::Period(_) => PeriodCounter::opens_in(&self.gauge, demand, threshold, moment),
             Form::Log(log) => moment.until(log.opens_at(threshold)),
             Form::Ring(ring) => moment.until(ring.opens_at(self.gauge.level, demand, threshold)),
         }
@@ -133,12 +133,12 @@ impl Counter {
     pub(crate) fn eases_in(&self, threshold: u64, moment: &Moment) -> Option<u64> {
         let more = self.remaining(threshold).saturating_add(1);
         let is_used = match &self.form {
-            Form::Calls | Form::Day(_) => self.gauge.without_holds() > 0,
+            Form::Calls | Form::Period(_) => self.gauge.without_holds() > 0,
             Form::Vacant | Form::Log(_) | Form::Ring(_) => self.gauge.level > 0,
         };
         match &self.form {
             _ if !is_used || more > threshold => None,
-            Form::Day(_) => Some(moment.until_midnight()),
+            Form::Period(_) => Some(moment.until_wall(self.gauge.wake)),
             Form::Vacant | Form::Calls | Form::Log(_) | Form::Ring(_) => {
                 Some(self.opens_in(more, threshold, moment))
             }
@@ -151,7 +151,7 @@ impl Counter {
         match &self.form {
             _ if self.gauge.level == 0 => 0,
             Form::Vacant | Form::Calls => 0,
-            Form::Day(_) => moment.until_midnight(),
+            Form::Period(_) => moment.until_wall(self.gauge.wake),
             Form::Log(log) => moment.until(log.restored_at()),
             Form::Ring(ring) => moment.until(ring.restored_at()),
         }
@@ -167,7 +167,7 @@ impl Counter {
     pub(crate) fn read(&mut self, moment: &Moment) -> (u64, u64, bool) {
         self.advance(moment);
         match &self.form {
-            Form::Day(day) => (self.gauge.without_holds(), self.gauge.held, day.touched),
+            Form::Period(period) => (self.gauge.without_holds(), self.gauge.held, period.touched),
             Form::Calls => (0, self.gauge.held, self.gauge.held > 0),
             Form::Vacant | Form::Log(_) | Form::Ring(_) => (self.gauge.level, 0, self.gauge.level > 0),
         }

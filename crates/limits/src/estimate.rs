@@ -2,7 +2,7 @@
 
 use domain::Admission;
 
-use crate::admission::Need;
+use crate::ask::Need;
 
 /// Tokens of one step of a stream in the mode `hard`: what it holds beside its prompt, and asks for again and again.
 pub const STEP: u64 = 256;

@@ -3,15 +3,18 @@
 //! The verdict is made of the same parts as that of a call (`admission`, `refusal`), over the counters that binding
 //! would find, so it is the verdict that the call would get at that moment.
 
+use std::sync::Arc;
+
 use domain::Now;
 
-use crate::admission::Need;
+use crate::ask::{Ask, Room};
 use crate::counter::Counter;
 use crate::engine::Reading;
+use crate::measure::{Amounts, Size};
 use crate::moment::Moment;
-use crate::path::{PathLimit, PathSpec, tokens_max};
+use crate::path::{PathLimit, PathSpec, ceiling};
 use crate::refusal::{HOLD_WAIT_NS, Judge, Obstacle, Verdict, obstacle};
-use crate::tree::Tree;
+use crate::tree::{Tree, survey};
 
 /// Limits of a path whose states are recorded with a decision. Of a longer path, the first so many are; all of them are
 /// checked and charged nevertheless.
@@ -22,8 +25,8 @@ pub const LIMIT_STATES_MAX: usize = 64;
 pub struct Explanation {
     /// When: all times below count from here.
     pub at: Now,
-    /// Tokens that the call would hold; if it is refused, the least that it asks for.
-    pub tokens: u64,
+    /// What the call would hold; if it is refused, the least that it asks for.
+    pub asked: Size,
     /// The limit that would refuse it, as an index into `limits`, and when to come back; none if it would be admitted.
     pub refusal: Option<(usize, Verdict)>,
     /// Every limit, in the order they were asked about.
@@ -113,26 +116,31 @@ pub(crate) fn join(states: &mut [LimitState], verdict: Verdict) {
 }
 
 /// `None`: the limits are older than what was last published.
-pub(crate) fn explain(tree: &Tree, spec: &PathSpec, need: Need, now: Now) -> Option<Explanation> {
-    let least = need.tokens(tokens_max(&spec.limits));
+pub(crate) fn explain(homes: &[Arc<Tree>; 2], spec: &PathSpec, ask: Ask, now: Now) -> Option<Explanation> {
+    let least = ask.least(ceiling(spec.all_limits()));
+    let demanded = Amounts::demanded(least);
     let look = |limit: &PathLimit, counter: &mut Counter, moment: &Moment| {
-        let obstacle = obstacle(counter, limit.counter.measure.demand(least), limit.threshold, moment);
+        let kind = limit.counter.measure.kind();
+        let obstacle = obstacle(counter, demanded.of(kind), limit.threshold, moment);
         (LimitState::of(counter, limit.threshold, obstacle, moment), obstacle)
     };
-    let (moment, seen) = tree.survey(spec, now, look)?;
+    let (moment, seen) = survey(homes, spec, now, look)?;
     let mut judge = Judge::default();
-    seen.iter().enumerate().for_each(|(nth, (_, obstacle))| judge.hear(nth, *obstacle));
+    let heard = spec.all_limits().zip(&seen);
+    heard.for_each(|(limit, (_, obstacle))| judge.hear(limit.counter.measure.kind(), *obstacle));
     let mut limits: Vec<LimitState> = seen.into_iter().map(|(state, _)| state).collect();
     let refusal = limits.iter().any(|state| state.fit != Fit::Fits).then(|| judge.verdict());
     if let Some((_, verdict)) = refusal {
         join(&mut limits, verdict);
     }
-    let tokens = if refusal.is_none() { need.granted(least, || room(spec, &limits)) } else { least };
-    Some(Explanation { at: moment.now(), tokens, refusal, limits })
+    let asked = if refusal.is_none() { ask.granted(least, || room(spec, &limits)) } else { least };
+    Some(Explanation { at: moment.now(), asked, refusal, limits })
 }
 
-/// What every limit on tokens has left.
-fn room(spec: &PathSpec, states: &[LimitState]) -> u64 {
-    let of_tokens = spec.limits.iter().zip(states).filter(|(limit, _)| limit.counter.measure.counts_tokens());
-    of_tokens.map(|(_, state)| state.remaining).min().unwrap_or(u64::MAX)
+/// What limits on tokens and dollars have left.
+fn room(spec: &PathSpec, states: &[LimitState]) -> Room {
+    let narrowed = |room: Room, (limit, state): (&PathLimit, &LimitState)| {
+        room.narrow(limit.counter.measure.kind(), state.remaining)
+    };
+    spec.all_limits().zip(states).fold(Room::default(), narrowed)
 }

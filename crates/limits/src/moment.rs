@@ -1,6 +1,6 @@
 //! Time under the lock: one reading, already cut into the slots that rings need.
 
-use domain::{Day, Now};
+use domain::Now;
 
 /// The two lengths of a rolling window, and how their rings divide them.
 ///
@@ -104,7 +104,6 @@ pub(crate) struct Place {
 pub(crate) struct Moment {
     pub(crate) mono_ns: u64,
     pub(crate) wall_ms: u64,
-    pub(crate) day: Day,
     second: Place,
     minute: Place,
 }
@@ -112,13 +111,7 @@ pub(crate) struct Moment {
 impl Moment {
     pub(crate) fn at(now: Now) -> Self {
         let Now { mono_ns, wall_ms } = now;
-        Self {
-            mono_ns,
-            wall_ms,
-            day: Day::of(wall_ms),
-            second: Span::Second.place(mono_ns),
-            minute: Span::Minute.place(mono_ns),
-        }
+        Self { mono_ns, wall_ms, second: Span::Second.place(mono_ns), minute: Span::Minute.place(mono_ns) }
     }
 
     pub(crate) fn place(&self, span: Span) -> Place {
@@ -138,8 +131,8 @@ impl Moment {
         mono_ns.saturating_sub(self.mono_ns)
     }
 
-    /// Nanoseconds until the next midnight in UTC.
-    pub(crate) fn until_midnight(&self) -> u64 {
-        self.day.end_ms().saturating_sub(self.wall_ms).saturating_mul(1_000_000)
+    /// Nanoseconds until a time on the wall clock; 0 if it has passed. Saturates after 584 years.
+    pub(crate) fn until_wall(&self, wall_ms: u64) -> u64 {
+        wall_ms.saturating_sub(self.wall_ms).saturating_mul(1_000_000)
     }
 }

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use domain::{GroupId, LimitType, Slug, Unit, Version};
+use domain::{
+    ConfigId, Cycle, GroupId, LimitType, LineId, Meter, ResetDuration, Slug, Unit, Version, WorkspaceId,
+};
 
-use crate::measure::Measure;
+use crate::ask::Room;
+use crate::measure::{Kind, Measure};
 use crate::moment::Span;
 use crate::standing::SHOWN_MAX;
 use crate::tree::{Handle, Tree};
@@ -13,11 +16,28 @@ use crate::tree::{Handle, Tree};
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CounterKey {
     /// Whose use is counted.
-    pub owner: GroupId,
-    /// Of which model.
-    pub slug: Slug,
+    pub owner: Owner,
     /// What is counted.
     pub measure: Measure,
+}
+
+/// Whose use a counter counts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Owner {
+    /// A group's, of one model.
+    Model(GroupId, Slug),
+    /// That of all calls which a line of a model config is about. A rate limit has up to two lines of one id, told apart
+    /// by what they count.
+    Line(LineId),
+}
+
+/// Under whose lock a counter lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Home {
+    /// The tree of this root: counters of groups, and lines whose calls all come from one tree.
+    Tree(GroupId),
+    /// The workspace: lines that calls from many trees share.
+    Workspace(WorkspaceId),
 }
 
 /// Whose counter a limit is checked against.
@@ -27,6 +47,10 @@ pub enum CounterScope {
     Group,
     /// An ancestor's, which all its descendants share.
     Ancestor,
+    /// That of a model config which is about the caller alone.
+    OwnConfig,
+    /// That of a model config which other callers share.
+    SharedConfig,
 }
 
 impl CounterScope {
@@ -36,8 +60,33 @@ impl CounterScope {
         match self {
             Self::Group => "group",
             Self::Ancestor => "ancestor",
+            Self::OwnConfig | Self::SharedConfig => "model_config",
         }
     }
+}
+
+/// Who declares a limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A group.
+    Group(GroupId),
+    /// A model config.
+    Config(Arc<ConfigLine>),
+}
+
+/// A line of a model config.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigLine {
+    /// The config.
+    pub config: ConfigId,
+    /// Its budget or rate limit.
+    pub line: LineId,
+    /// What it counts.
+    pub meter: Meter,
+    /// How long its periods are, as it was written.
+    pub reset: ResetDuration,
+    /// Where they begin.
+    pub cycle: Cycle,
 }
 
 /// One limit of a path, as compiled from the configuration.
@@ -45,22 +94,32 @@ impl CounterScope {
 pub struct PathLimit {
     /// The counter it is checked against.
     pub counter: CounterKey,
-    /// The most that may be used.
+    /// The most that may be used: tokens, requests or nano-dollars.
     pub threshold: u64,
     /// Who declares it.
-    pub source: GroupId,
+    pub source: Source,
     /// Whose counter it is.
     pub scope: CounterScope,
     /// The configuration version since which it has bound this counter without a break.
     pub since: Version,
-    /// DAY only: what the counter starts with if it has to be opened now.
+    /// DAY and periods: what the counter starts with if it has to be opened now, in what the threshold counts.
     pub opening: u64,
+}
+
+impl PathLimit {
+    /// Where its periods begin, if it has any: those of a group's limits at midnight UTC.
+    pub(crate) fn cycle(&self) -> Cycle {
+        match &self.source {
+            Source::Config(line) => line.cycle,
+            Source::Group(_) => Cycle::DAYS,
+        }
+    }
 }
 
 /// Which limits' live numbers a caller is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Shown {
-    /// Those whose counter is its own: an ancestor's would tell it of its siblings' traffic.
+    /// Those whose counter is its own: one that others share would tell it of their traffic.
     #[default]
     Own,
     /// Every one. For operators whose customers may see the use of those above them.
@@ -69,35 +128,59 @@ pub enum Shown {
 
 impl Shown {
     fn sees(self, scope: CounterScope) -> bool {
-        self == Self::All || scope == CounterScope::Group
+        self == Self::All || matches!(scope, CounterScope::Group | CounterScope::OwnConfig)
     }
+}
+
+/// Of which configuration limits are: the latest edits that they know of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Epoch {
+    /// Of the tree.
+    pub tree: Version,
+    /// Of the workspace: of its lines that calls from many trees share.
+    pub workspace: Version,
 }
 
 /// What to bind: the limits of a call in the order they are declared, the caller's own first. No counter twice.
 #[derive(Debug, Clone)]
 pub struct PathSpec {
-    /// The root of the caller's tree: the counters of all limits live under its one lock.
+    /// The root of the caller's tree.
     pub root: GroupId,
-    /// The tree's epoch in the snapshot this was compiled from.
-    pub epoch: Version,
+    /// Its workspace.
+    pub workspace: WorkspaceId,
+    /// What the snapshot that this was compiled from knows of both.
+    pub epoch: Epoch,
     /// Whose live numbers are told to the caller.
     pub shown: Shown,
-    /// Every limit that applies.
+    /// The limits whose counters live under the tree's lock.
     pub limits: Vec<PathLimit>,
+    /// Those whose counters live under the workspace's.
+    pub shared: Vec<PathLimit>,
+}
+
+impl PathSpec {
+    /// Every limit, those of the tree first: what indices count over.
+    pub fn all_limits(&self) -> impl Iterator<Item = &PathLimit> + Clone {
+        self.limits.iter().chain(&self.shared)
+    }
 }
 
 /// Limits bound to counters: what a call is admitted on, and settles on whatever is edited meanwhile.
 #[derive(Debug)]
 pub struct Path {
     pub(crate) tree: Arc<Tree>,
-    pub(crate) epoch: Version,
+    pub(crate) workspace: Arc<Tree>,
+    pub(crate) epoch: Epoch,
+    /// Those of the tree first.
     pub(crate) hops: Box<[Hop]>,
-    /// The hops whose live numbers the caller is shown in headers: those that count use.
+    /// How many of them are the tree's.
+    pub(crate) in_tree: usize,
+    /// The hops whose live numbers the caller is shown in headers: those that count requests or tokens.
     pub(crate) shown: Box<[usize]>,
     /// Whose numbers the caller is shown.
     audience: Shown,
-    /// A guess of output tokens is never the reason that a call can never fit.
-    pub(crate) tokens_max: u64,
+    /// The smallest thresholds: a guess of output tokens is never the reason that a call can never fit.
+    pub(crate) ceiling: Room,
     /// The rings of tokens on the path; none if no limit on tokens has a rolling window.
     pub(crate) token_windows: Option<TokenWindows>,
     limits: Arc<[PathLimit]>,
@@ -115,28 +198,30 @@ pub(crate) struct TokenWindows {
 pub(crate) struct Hop {
     pub(crate) counter: Handle,
     pub(crate) threshold: u64,
-    pub(crate) measure: Measure,
+    pub(crate) kind: Kind,
 }
 
 impl Path {
-    pub(crate) fn new(tree: Arc<Tree>, spec: PathSpec, handles: &[Handle]) -> Self {
-        let PathSpec { root: _, epoch, shown: audience, limits } = spec;
+    /// `handles` are those of the tree's limits and then those of the workspace's.
+    pub(crate) fn new([tree, workspace]: [Arc<Tree>; 2], spec: PathSpec, handles: &[Handle]) -> Self {
+        let PathSpec { epoch, shown: audience, mut limits, shared, .. } = spec;
+        let in_tree = limits.len();
+        limits.extend(shared);
         let hop = |(limit, handle): (&PathLimit, &Handle)| Hop {
             counter: *handle,
             threshold: limit.threshold,
-            measure: limit.counter.measure,
+            kind: limit.counter.measure.kind(),
         };
         let hops: Box<[Hop]> = limits.iter().zip(handles).map(hop).collect();
-        let in_headers =
-            |limit: &PathLimit| audience.sees(limit.scope) && limit.counter.measure != Measure::Concurrency;
-        let shown = limits.iter().enumerate().filter(|(_, limit)| in_headers(limit));
+        let shown = limits.iter().enumerate().filter(|(_, limit)| in_headers(audience, limit));
         let shown: Box<[usize]> = shown.map(|(index, _)| index).take(SHOWN_MAX).collect();
-        let (tokens_max, token_windows) = (tokens_max(&limits), token_windows(&limits));
-        Self { tree, epoch, hops, shown, audience, tokens_max, token_windows, limits: limits.into() }
+        let (ceiling, token_windows) = (ceiling(limits.iter()), token_windows(&limits));
+        let limits = limits.into();
+        Self { tree, workspace, epoch, hops, in_tree, shown, audience, ceiling, token_windows, limits }
     }
 
-    /// The limits, in the order they were given. [`Refusal::limit`](crate::Refusal) and
-    /// [`Standing::limit`](crate::Standing) count from here.
+    /// The limits, in the order they were given, the tree's before the workspace's.
+    /// [`Refusal::limit`](crate::Refusal) and [`Standing::limit`](crate::Standing) count from here.
     #[must_use]
     pub fn limits(&self) -> &[PathLimit] {
         &self.limits
@@ -155,10 +240,15 @@ impl Path {
     }
 }
 
-/// The smallest token threshold: what a guess is clamped to.
-pub(crate) fn tokens_max(limits: &[PathLimit]) -> u64 {
-    let of_tokens = limits.iter().filter(|limit| limit.counter.measure.counts_tokens());
-    of_tokens.map(|limit| limit.threshold).min().unwrap_or(u64::MAX)
+/// Headers have numbers of requests and tokens; what a caller may still spend is told where it asks.
+fn in_headers(audience: Shown, limit: &PathLimit) -> bool {
+    let measure = limit.counter.measure;
+    audience.sees(limit.scope) && measure != Measure::Concurrency && !measure.counts_usd()
+}
+
+/// The smallest thresholds on tokens and dollars: what a guess is clamped to.
+pub(crate) fn ceiling<'a>(limits: impl Iterator<Item = &'a PathLimit>) -> Room {
+    limits.fold(Room::default(), |room, limit| room.narrow(limit.counter.measure.kind(), limit.threshold))
 }
 
 fn token_windows(limits: &[PathLimit]) -> Option<TokenWindows> {
@@ -167,6 +257,7 @@ fn token_windows(limits: &[PathLimit]) -> Option<TokenWindows> {
         Measure::Use(LimitType::Token, Unit::Minute) => Some(Span::Minute),
         Measure::Use(LimitType::Token, Unit::Day)
         | Measure::Use(LimitType::Request, _)
+        | Measure::Spend(_)
         | Measure::Concurrency => None,
     });
     let finest = spans.clone().min_by_key(|span| span.window_ns())?;

@@ -33,7 +33,7 @@ impl Seen {
     /// ([`Path::limits`](crate::Path::limits)), `at` is when it was
     /// ([`Reservation::admitted_at`](crate::Reservation::admitted_at)).
     ///
-    /// The numbers are those after the charge, and exact; so are all times of DAY. Those of a rolling window are bounds:
+    /// The numbers are those after the charge, and exact; so are all times of days and periods. Those of a rolling window are bounds:
     /// `restored_in` is one window, which is exact where the call was charged anything, and otherwise late; `eases_in`
     /// is when the counter has to be looked at next, and never late.
     #[must_use]
@@ -70,11 +70,11 @@ fn state(mark: &Gauge, limit: &PathLimit, at: Now) -> LimitState {
     }
 }
 
-/// What the counter held. The call was charged to it just now, so a DAY counter has been touched.
+/// What the counter held. The call was charged to it just now, so a counter of a period has been touched.
 fn reading(mark: &Gauge, measure: Measure) -> Reading {
     match measure {
         Measure::Concurrency => Reading { used: 0, pending: mark.level, touched: mark.level > 0 },
-        Measure::Use(_, Unit::Day) => {
+        Measure::Use(_, Unit::Day) | Measure::Spend(_) => {
             Reading { used: mark.without_holds(), pending: mark.held, touched: true }
         }
         Measure::Use(LimitType::Request | LimitType::Token, Unit::Second | Unit::Minute) => {
@@ -90,9 +90,9 @@ fn times(mark: &Gauge, measure: Measure, at: Now) -> (u64, u64) {
         Measure::Concurrency => (0, 0),
         Measure::Use(_, Unit::Second) => rolling(Span::Second),
         Measure::Use(_, Unit::Minute) => rolling(Span::Minute),
-        Measure::Use(_, Unit::Day) => {
-            let midnight = mark.wake.saturating_sub(at.wall_ms).saturating_mul(1_000_000);
-            (midnight, midnight)
+        Measure::Use(_, Unit::Day) | Measure::Spend(_) => {
+            let period_end = mark.wake.saturating_sub(at.wall_ms).saturating_mul(1_000_000);
+            (period_end, period_end)
         }
     }
 }

@@ -4,8 +4,10 @@ mod charges;
 
 use std::sync::Arc;
 
-use domain::Now;
+use domain::{Now, Tariff, Usd};
 
+use crate::locked::Locked;
+use crate::measure::Size;
 use crate::moment::Moment;
 use crate::path::Path;
 pub(crate) use crate::settlement::charges::{Charge, Charges};
@@ -20,6 +22,8 @@ pub(crate) use crate::settlement::charges::{Charge, Charges};
 pub struct Reservation {
     path: Arc<Path>,
     charges: Charges,
+    usd: Usd,
+    tariff: Tariff,
 }
 
 /// How a reservation ends, for every limit on its path.
@@ -27,25 +31,25 @@ pub struct Reservation {
 pub(crate) struct Ending<'a> {
     /// When the call was admitted.
     pub(crate) admitted: Moment,
-    /// Tokens that it held in all.
-    pub(crate) held: u64,
-    /// Those that it was given after its admission, oldest first.
+    /// What it held in all.
+    pub(crate) held: Size,
+    /// Tokens that it was given after its admission, oldest first.
     pub(crate) later: &'a [Charge],
-    /// Tokens that were used.
-    pub(crate) tokens: u64,
+    /// What was used.
+    pub(crate) used: Size,
     /// Requests that stay charged: 1, or 0 if the call never was.
     pub(crate) requests: u64,
 }
 
 impl Reservation {
-    pub(crate) fn new(path: Arc<Path>, tokens: u64, admitted: Now) -> Self {
-        Self { path, charges: Charges::new(tokens, admitted) }
+    pub(crate) fn new(path: Arc<Path>, (size, tariff): (Size, Tariff), admitted: Now) -> Self {
+        Self { path, charges: Charges::new(size.tokens, admitted), usd: size.usd, tariff }
     }
 
-    /// Tokens held until the end: what was granted at admission, and every top-up.
+    /// What is held until the end: what was granted at admission, and every top-up.
     #[must_use]
-    pub fn tokens(&self) -> u64 {
-        self.charges.total()
+    pub fn held(&self) -> Size {
+        Size { tokens: self.charges.total(), usd: self.usd }
     }
 
     /// The moment at which it was admitted: that of the tree, which never runs backward, and not always the caller's.
@@ -60,37 +64,42 @@ impl Reservation {
         &self.path
     }
 
+    /// What further tokens cost at most.
+    pub(crate) fn tariff(&self) -> Tariff {
+        self.tariff
+    }
+
     /// Makes room to remember one more charge, so that nothing is allocated while it is made.
     pub(crate) fn make_room(&mut self, now: Now) {
         self.charges.make_room(self.path.token_windows, now);
     }
 
     /// Remembers a charge that was just made.
-    pub(crate) fn remember(&mut self, amount: u64, at: Now) {
-        self.charges.push(self.path.token_windows, Charge { amount, at });
+    pub(crate) fn remember(&mut self, more: Size, at: Now) {
+        self.usd = self.usd.plus(more.usd);
+        self.charges.push(self.path.token_windows, Charge { amount: more.tokens, at });
     }
 }
 
-pub(crate) fn settle(reservation: Reservation, tokens: u64, now: Now) -> Now {
-    end(reservation, tokens, 1, now)
+pub(crate) fn settle(reservation: Reservation, used: Size, now: Now) -> Now {
+    end(reservation, used, 1, now)
 }
 
 pub(crate) fn cancel(reservation: Reservation, now: Now) {
-    end(reservation, 0, 0, now);
+    end(reservation, Size::ZERO, 0, now);
 }
 
-/// Returns when that was, by the tree's time.
-fn end(reservation: Reservation, tokens: u64, requests: u64, now: Now) -> Now {
-    let Reservation { path, charges } = reservation;
+/// Returns when that was, by the time under the locks.
+fn end(reservation: Reservation, used: Size, requests: u64, now: Now) -> Now {
+    let held = reservation.held();
+    let Reservation { path, charges, .. } = reservation;
     let admitted = Moment::at(charges.begun());
-    let ending = Ending { admitted, held: charges.total(), later: charges.later(), tokens, requests };
-    let mut state = path.tree.state();
-    let moment = state.moment(now);
-    for hop in &path.hops {
-        state.held(hop.counter).end(hop.measure, &ending, &moment);
-    }
-    // The path may be the last reference to its tree: free it after the lock.
-    drop(state);
+    let ending = Ending { admitted, held, later: charges.later(), used, requests };
+    let mut locked = Locked::new(&path);
+    let moment = locked.moment(now);
+    locked.each(|hop, counter| counter.end(hop.kind, &ending, &moment));
+    // The path may be the last reference to its trees: free them after the locks.
+    drop(locked);
     drop(path);
     moment.now()
 }

@@ -1,6 +1,7 @@
 //! What is left of the limits that a caller is shown: the numbers of rate-limit headers.
 
-/// Two types in three units: a group has no more counters of its own for one model.
+/// Two types in three units: a group has no more counters of its own for one model. Lines about its key come on top, and
+/// are rare.
 pub const OWN_MAX: usize = 6;
 /// As many on each of the five levels that a tree may have.
 pub const SHOWN_MAX: usize = 5 * OWN_MAX;
@@ -17,12 +18,12 @@ pub struct Standing {
 }
 
 /// Live values of the limits that the caller is shown: those whose counter is its own, unless the path was bound with
-/// [`Shown::All`](crate::Shown).
+/// [`Shown::All`](crate::Shown). Dollars and calls in flight are never among them.
 #[derive(Debug, Clone, Default)]
 pub struct Standings {
     len: usize,
     values: [Standing; OWN_MAX],
-    /// Those that the array has no place for. Only ancestors' numbers are so many.
+    /// Those that the array has no place for. Only with ancestors' numbers, or with lines, are there so many.
     more: Vec<Standing>,
 }
 

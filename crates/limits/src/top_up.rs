@@ -1,16 +1,17 @@
 //! Top-up: a call in flight asks for more tokens than it was admitted with.
 //!
-//! All or nothing, like an admission, but of the limits on tokens alone: it is no new request, and no new call in
-//! flight. A call keeps the path that it was admitted on, so an edit neither stops its top-ups nor changes the
+//! All or nothing, like an admission, but of the limits on tokens and dollars alone: it is no new request, and no new
+//! call in flight. A call keeps the path that it was admitted on, so an edit neither stops its top-ups nor changes the
 //! thresholds that they are checked against.
 
 use domain::Now;
 
+use crate::ask::cost;
+use crate::locked::Locked;
+use crate::measure::{Amounts, Size};
 use crate::moment::Moment;
-use crate::path::{Hop, Path};
 use crate::refusal::{Judge, Verdict, obstacle};
 use crate::settlement::Reservation;
-use crate::tree::State;
 
 /// The answer to a call in flight that asks for more.
 #[must_use]
@@ -18,7 +19,7 @@ use crate::tree::State;
 pub enum TopUp {
     /// The reservation holds that much more.
     Granted,
-    /// At least one limit on tokens does not fit; nothing is charged, and the reservation holds what it held.
+    /// At least one limit on tokens or dollars does not fit; nothing is charged, and the reservation holds what it held.
     Refused {
         /// The limit that binds, as an index into the limits of the reservation's path.
         limit: usize,
@@ -29,36 +30,41 @@ pub enum TopUp {
 
 pub(crate) fn top_up(reservation: &mut Reservation, tokens: u64, now: Now) -> TopUp {
     reservation.make_room(now);
-    let path = reservation.path();
-    let mut state = path.tree.state();
-    let moment = state.moment(now);
-    if !fits(path, tokens, &mut state, &moment) {
-        return refuse(path, tokens, &mut state, &moment);
+    // All of it is output: the prompt was held at the admission.
+    let more = Size { tokens, usd: cost(reservation.tariff(), 0, tokens) };
+    let charged = Amounts::charged(more);
+    let mut locked = Locked::new(reservation.path());
+    let moment = locked.moment(now);
+    if !fits(&mut locked, more, &moment) {
+        return refuse(&mut locked, more, &moment);
     }
-    for hop in token_hops(path) {
-        state.held(hop.counter).top_up(tokens, &moment);
-    }
-    drop(state);
-    reservation.remember(tokens, moment.now());
+    locked.each(|hop, counter| {
+        if hop.kind.weighs() {
+            counter.top_up(charged.of(hop.kind), &moment);
+        }
+    });
+    drop(locked);
+    reservation.remember(more, moment.now());
     TopUp::Granted
 }
 
-fn fits(path: &Path, tokens: u64, state: &mut State, moment: &Moment) -> bool {
-    token_hops(path)
-        .all(|hop| state.held(hop.counter).admits(hop.measure.demand(tokens), hop.threshold, moment))
+fn fits(locked: &mut Locked<'_>, more: Size, moment: &Moment) -> bool {
+    let mut fits = true;
+    let demanded = Amounts::demanded(more);
+    locked.each(|hop, counter| {
+        fits &= !hop.kind.weighs() || counter.admits(demanded.of(hop.kind), hop.threshold, moment);
+    });
+    fits
 }
 
 #[cold]
-fn refuse(path: &Path, tokens: u64, state: &mut State, moment: &Moment) -> TopUp {
+fn refuse(locked: &mut Locked<'_>, more: Size, moment: &Moment) -> TopUp {
     let mut judge = Judge::default();
-    for (limit, hop) in path.hops.iter().enumerate().filter(|(_, hop)| hop.measure.counts_tokens()) {
-        let counter = state.held(hop.counter);
-        judge.hear(limit, obstacle(counter, hop.measure.demand(tokens), hop.threshold, moment));
-    }
+    let demanded = Amounts::demanded(more);
+    locked.each(|hop, counter| {
+        let asked = hop.kind.weighs().then(|| demanded.of(hop.kind));
+        judge.hear(hop.kind, asked.and_then(|asked| obstacle(counter, asked, hop.threshold, moment)));
+    });
     let (limit, verdict) = judge.verdict();
     TopUp::Refused { limit, verdict }
-}
-
-fn token_hops(path: &Path) -> impl Iterator<Item = &Hop> {
-    path.hops.iter().filter(|hop| hop.measure.counts_tokens())
 }

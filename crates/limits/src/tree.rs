@@ -1,4 +1,4 @@
-//! One root's counters, and the one short lock under which a path is checked and charged.
+//! The counters of one root or one workspace, and the one short lock under which calls check and charge them.
 //!
 //! Two locks. Binding, reading and sweeping take the *directory* first and keep it while they plan, allocate and free;
 //! under the *state* lock they only exchange what is ready. A call takes the state lock alone, so nothing that grows
@@ -6,24 +6,28 @@
 
 mod directory;
 mod slab;
+mod survey;
 
 use std::fmt;
 use std::sync::Arc;
 
-use domain::{Day, Now, Version};
+use domain::{Cycle, Now, Version};
 
 use crate::counter::Counter;
-use crate::lock::{Mutex, MutexGuard, lock};
+use crate::lock::{Mutex, MutexGuard, Published, lock};
 use crate::moment::Moment;
-use crate::path::{CounterKey, Path, PathLimit, PathSpec};
+use crate::path::{CounterKey, Epoch, Path, PathLimit, PathSpec};
 use crate::tree::directory::{Directory, Station, Work};
 use crate::tree::slab::Slab;
+pub(crate) use crate::tree::survey::survey;
 
-/// The counters of one root.
+/// The counters of one root or one workspace.
 #[derive(Default)]
 pub(crate) struct Tree {
     directory: Mutex<Directory>,
     state: Mutex<State>,
+    /// The epoch of the state, for those who do not take its lock.
+    published: Published,
 }
 
 /// A counter as a path remembers it: where it is, and which of all that have lived there it is.
@@ -37,7 +41,7 @@ pub(crate) struct Handle {
 #[derive(Debug, Default)]
 pub(crate) struct State {
     /// Paths bound at an older epoch are stale.
-    pub(crate) epoch: Version,
+    epoch: Version,
     /// The latest reading of each clock that has been used under this lock.
     latest: Now,
     counters: Slab,
@@ -48,11 +52,22 @@ impl State {
     /// reading used as it is would charge a slot that another thread has already summed.
     #[inline]
     pub(crate) fn moment(&mut self, now: Now) -> Moment {
+        Moment::at(self.pass(now))
+    }
+
+    /// Lets time go on to `now`, if that is later, and says what it is.
+    #[inline]
+    fn pass(&mut self, now: Now) -> Now {
         self.latest = Now {
             mono_ns: self.latest.mono_ns.max(now.mono_ns),
             wall_ms: self.latest.wall_ms.max(now.wall_ms),
         };
-        Moment::at(self.latest)
+        self.latest
+    }
+
+    /// The wall clock was set back.
+    pub(crate) fn lower_wall(&mut self, wall_ms: u64) {
+        self.latest.wall_ms = self.latest.wall_ms.min(wall_ms);
     }
 
     /// The counter of a reservation, which keeps it from being given to another.
@@ -82,9 +97,38 @@ impl State {
                 self.counters.at(*at).reshape(fresh, moment);
                 *at
             }
+            Work::Recycle { at, fresh } => {
+                self.counters.at(*at).recycle(fresh, moment);
+                *at
+            }
         };
         Handle { at, tag: self.counters.at(at).tag }
     }
+}
+
+/// The time of an operation under the lock of a tree, and under that of its workspace if it is taken: for both of them
+/// never before that of an earlier one.
+#[inline]
+pub(crate) fn moment(tree: &mut State, workspace: Option<&mut State>, now: Now) -> Moment {
+    let Some(workspace) = workspace else { return tree.moment(now) };
+    let latest = tree.pass(workspace.pass(now));
+    workspace.moment(latest)
+}
+
+/// Whether one of both was edited since `epoch`. The workspace is asked without its lock, which most calls do not take:
+/// whoever was told of an edit of it finds it all the same.
+#[inline]
+pub(crate) fn is_stale(epoch: Epoch, tree: &State, workspace: &Tree) -> bool {
+    epoch.tree < tree.epoch || epoch.workspace < workspace.published.latest()
+}
+
+/// Binds each limit to its counter, opening those that are not there.
+pub(crate) fn bind([tree, workspace]: [Arc<Tree>; 2], spec: PathSpec, now: Now) -> Path {
+    let mut handles = tree.bind(&spec.limits, spec.epoch.tree, now);
+    if !spec.shared.is_empty() {
+        handles.extend(workspace.bind(&spec.shared, spec.epoch.workspace, now));
+    }
+    Path::new([tree, workspace], spec, &handles)
 }
 
 impl Tree {
@@ -94,13 +138,11 @@ impl Tree {
         lock(&self.state)
     }
 
-    /// Binds each limit to its counter, opening those that are not there.
-    pub(crate) fn bind(self: &Arc<Self>, spec: PathSpec, now: Now) -> Path {
-        let PathSpec { epoch, limits, .. } = &spec;
+    fn bind(&self, limits: &[PathLimit], epoch: Version, now: Now) -> Vec<Handle> {
         let mut directory = lock(&self.directory);
         let have = directory.len();
         let mut works: Vec<Work> =
-            limits.iter().map(|limit| directory.bind(limit, *epoch, now.day())).collect();
+            limits.iter().map(|limit| directory.bind(limit, epoch, now.wall_ms)).collect();
         let chunks = Slab::chunks_missing(have, directory.len());
         let mut handles = Vec::with_capacity(works.len());
 
@@ -111,14 +153,14 @@ impl Tree {
             handles.push(state.exchange(work, &moment));
         }
         drop(state);
-
-        Path::new(Arc::clone(self), spec, &handles)
+        handles
     }
 
     /// Makes paths of an older epoch stale.
     pub(crate) fn publish(&self, epoch: Version) {
         let mut state = self.state();
         state.epoch = state.epoch.max(epoch);
+        self.published.raise(epoch);
     }
 
     /// What a counter holds: used, pending, touched.
@@ -130,34 +172,46 @@ impl Tree {
         Some(state.counters.at(at).read(&moment))
     }
 
-    /// Shows each of these limits to `look` with the counter that it would be checked against if it were bound now, all
-    /// at one moment, and opens none. `None`: the limits are older than what was last published.
-    pub(crate) fn survey<T>(
-        &self,
-        spec: &PathSpec,
-        now: Now,
-        look: impl Fn(&PathLimit, &mut Counter, &Moment) -> T,
-    ) -> Option<(Moment, Vec<T>)> {
-        let directory = lock(&self.directory);
-        let kept: Vec<Option<u32>> = spec.limits.iter().map(|limit| directory.kept(limit)).collect();
-        let mut opened: Vec<Counter> =
-            spec.limits.iter().map(|limit| Counter::open(limit, now.day())).collect();
-        let mut seen = Vec::with_capacity(spec.limits.len());
+    /// The time that the next operation would take for now.
+    pub(crate) fn present(&self, now: Now) -> Now {
+        self.state().moment(now).now()
+    }
 
+    /// Forgets what is used on a counter of periods, and answers how much that was, and when.
+    pub(crate) fn reset(&self, key: &CounterKey, now: Now) -> Option<(u64, Now)> {
+        let directory = lock(&self.directory);
+        let at = directory.find(key, Version(0))?;
         let mut state = self.state();
-        if spec.epoch < state.epoch {
-            return None;
-        }
         let moment = state.moment(now);
-        for (limit, (kept, fresh)) in spec.limits.iter().zip(kept.iter().zip(&mut opened)) {
-            let counter = match *kept {
-                Some(at) if !state.counters.at(at).copy_reshaped(fresh, &moment) => state.counters.at(at),
-                Some(_) | None => fresh,
-            };
-            seen.push(look(limit, counter, &moment));
+        let used = state.counters.at(at).reset(&moment)?;
+        Some((used, moment.now()))
+    }
+
+    /// Uses what was forgotten once more.
+    pub(crate) fn remember(&self, key: &CounterKey, used: u64, now: Now) {
+        let directory = lock(&self.directory);
+        let Some(at) = directory.find(key, Version(0)) else { return };
+        let mut state = self.state();
+        let moment = state.moment(now);
+        state.counters.at(at).remember(used, &moment);
+    }
+
+    /// Lets the counter of a line go on in the periods of `cycle`.
+    pub(crate) fn recycle(&self, key: &CounterKey, cycle: Cycle, epoch: Version, now: Now) {
+        let mut directory = lock(&self.directory);
+        let Some(at) = directory.edited(key, epoch) else { return };
+        let mut fresh = Counter::of_periods(cycle, 0, now.wall_ms);
+        let mut state = self.state();
+        let moment = state.moment(now);
+        state.counters.at(at).recycle(&mut fresh, &moment);
+    }
+
+    /// Ends the counter of a line that is no more, but for the calls in flight.
+    pub(crate) fn retire(&self, key: &CounterKey) {
+        let mut directory = lock(&self.directory);
+        if let Some(at) = directory.retire(key) {
+            self.state().counters.at(at).expel_paths();
         }
-        drop(state);
-        Some((moment, seen))
     }
 
     /// Gives back idle counters. Takes the lock of calls for one counter at a time.
@@ -177,12 +231,9 @@ impl Tree {
         needless.then(|| counter.vacate())
     }
 
-    /// The wall clock was set back: what was used on days to come counts for the present one.
-    pub(crate) fn lower_wall(&self, wall_ms: u64) {
-        let mut state = self.state();
-        state.latest.wall_ms = state.latest.wall_ms.min(wall_ms);
-        let present = Day::of(wall_ms);
-        state.counters.iter_mut().for_each(|counter| counter.set_back(present));
+    /// The wall clock was set back: what was used in periods to come counts for the present one.
+    pub(crate) fn set_back(&self, wall_ms: u64) {
+        self.state().counters.iter_mut().for_each(|counter| counter.set_back(wall_ms));
     }
 }
 

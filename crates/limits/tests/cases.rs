@@ -14,9 +14,18 @@
 //! at 0.5    path few: me/calls=2                      # calls in flight
 //! at 1      settle a 25
 //! at 1      spend leaf 0+20 -> ok                         # ask, and settle with all of it
+//! at 1      price 2/5                                     # nano-dollars for a token of prompt and output, from now on
+//! at 1      path lines: key/usd/1h=100 all/tok/1M!=9+3    # a line: name/meter/duration=threshold[+opening]; ! aligned
+//! at 1      ask lines 1+2 holding -> ok 3/12              # tokens and nano-dollars
+//! at 1      settle a 25 70                                # tokens and nano-dollars
+//! at 1      read key/usd -> 70
+//! at 1      reset key/usd -> 70                           # what was forgotten, or none
+//! at 1      recycle key/usd 1d                            # the duration was edited, at the present epoch
 //! ```
 //!
-//! Times are seconds since a start at midnight UTC. `epoch` sets what later paths are bound at; `publish` announces it.
+//! Times are seconds since a start at midnight UTC, which is the 4th of October 2024; lines were made then. `epoch` sets
+//! what later paths are bound at; `publish` announces it; `workspace_epoch` and `publish_workspace` do the same for what
+//! trees share: the lines `all` and `user`. `tree` says to which root later paths belong.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -24,13 +33,16 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use domain::{Day, GroupId, LimitType, Now, Unit, Version};
+use domain::{
+    ConfigId, Cycle, Day, GroupId, LimitType, LineId, Meter, Now, ResetDuration, Tariff, Unit, Usd, Version,
+    WorkspaceId,
+};
 use limits::{
-    CounterKey, CounterScope, Decision, Engine, Fit, LimitState, Measure, Need, Path, PathLimit, PathSpec,
-    Reading, Reservation, Shown, TopUp, Verdict,
+    Ask, ConfigLine, CounterKey, CounterScope, Decision, Engine, Epoch, Fit, Home, LimitState, Measure, Need,
+    Owner, Path, PathLimit, PathSpec, Reading, Reservation, Shown, Size, Source, TopUp, Verdict,
 };
 
-const ROOT: GroupId = GroupId(1);
+const WORKSPACE: WorkspaceId = WorkspaceId(7);
 
 #[test]
 fn windows_are_strict() {
@@ -77,6 +89,16 @@ fn edits_keep_what_is_used() {
     check(include_str!("cases/edits.txt"));
 }
 
+#[test]
+fn budgets_and_rate_limits_of_configs_run_in_periods() {
+    check(include_str!("cases/periods.txt"));
+}
+
+#[test]
+fn budgets_are_in_nano_dollars_and_nothing_passes_them() {
+    check(include_str!("cases/budgets.txt"));
+}
+
 #[track_caller]
 fn check(table: &str) {
     let mut case = "";
@@ -100,7 +122,9 @@ fn check(table: &str) {
 #[derive(Default)]
 struct World {
     engine: Engine,
-    epoch: Version,
+    root: u64,
+    tariff: Tariff,
+    epoch: Epoch,
     now: Now,
     paths: HashMap<String, Arc<Path>>,
     held: HashMap<String, Reservation>,
@@ -123,13 +147,19 @@ impl World {
             ("sweep", []) => return self.engine.sweep(self.now).to_string(),
             ("path", [name, limits @ ..]) => self.bind(name.trim_end_matches(':'), limits),
             ("more", [name, tokens]) => return self.top_up(name, number(tokens)),
-            ("settle", [name, tokens]) => {
-                self.engine.settle(end(&mut self.held, name), number(tokens), self.now);
+            ("settle", [name, used @ ..]) => {
+                self.engine.settle(end(&mut self.held, name), size_of(used), self.now);
             }
             ("release", [name]) => self.engine.release(end(&mut self.held, name), self.now),
             ("cancel", [name]) => self.engine.cancel(end(&mut self.held, name), self.now),
-            ("epoch", [epoch]) => self.epoch = Version(number(epoch)),
-            ("publish", []) => self.engine.publish(ROOT, self.epoch),
+            ("reset", [counter]) => return self.reset(counter),
+            ("recycle", [counter, duration]) => self.recycle(counter, duration),
+            ("price", [tariff]) => self.tariff = tariff_of(tariff),
+            ("tree", [root]) => self.root = number(root),
+            ("epoch", [epoch]) => self.epoch.tree = Version(number(epoch)),
+            ("publish", []) => self.engine.publish(GroupId(self.root), self.epoch.tree),
+            ("workspace_epoch", [epoch]) => self.epoch.workspace = Version(number(epoch)),
+            ("publish_workspace", []) => self.engine.publish_workspace(WORKSPACE, self.epoch.workspace),
             ("lower_wall", []) => self.engine.lower_wall(self.now.wall_ms),
             _ => panic!("not a step: {step}"),
         }
@@ -137,15 +167,25 @@ impl World {
     }
 
     fn bind(&mut self, name: &str, limits: &[&str]) {
-        let limits = limits.iter().map(|limit| path_limit(limit)).collect();
-        let path =
-            self.engine.bind(PathSpec { root: ROOT, epoch: self.epoch, shown: Shown::Own, limits }, self.now);
+        let path = self.engine.bind(self.spec(limits), self.now);
         self.paths.insert(name.to_owned(), path);
+    }
+
+    fn spec(&self, limits: &[&str]) -> PathSpec {
+        let limits = limits.iter().map(|limit| path_limit(limit));
+        let (shared, limits) = limits.partition(|limit| is_shared(&limit.counter));
+        let Self { root, epoch, .. } = *self;
+        PathSpec { root: GroupId(root), workspace: WORKSPACE, epoch, shown: Shown::Own, limits, shared }
+    }
+
+    fn asks(&self, need: &str) -> Ask {
+        Ask { need: need_of(need), tariff: self.tariff }
     }
 
     fn ask(&mut self, path: &str, name: &str, need: &[&str]) -> String {
         let path = &self.paths[path];
-        match self.engine.reserve(path, need_of(need.first().copied().unwrap_or("0+0")), self.now, None) {
+        let asked = self.asks(need.first().copied().unwrap_or("0+0"));
+        match self.engine.reserve(path, asked, self.now, None) {
             Decision::Stale => "stale".to_owned(),
             Decision::Refused(refusal) => refusal_text(path, refusal.limit, refusal.verdict),
             Decision::Admitted(admission) => {
@@ -155,7 +195,7 @@ impl World {
                         write!(answer, " {}/{}", standing.remaining, seconds(standing.reset_nanos)).unwrap();
                     }
                 } else if need.last() == Some(&"holding") {
-                    write!(answer, " {}", admission.reservation.tokens()).unwrap();
+                    write!(answer, " {}", size_text(admission.reservation.held())).unwrap();
                 }
                 self.held.insert(name.to_owned(), admission.reservation);
                 answer
@@ -167,7 +207,7 @@ impl World {
     fn top_up(&mut self, name: &str, tokens: u64) -> String {
         let held = self.held.get_mut(name).unwrap_or_else(|| panic!("{name} is not held"));
         match self.engine.top_up(held, tokens, self.now) {
-            TopUp::Granted => format!("ok {}", held.tokens()),
+            TopUp::Granted => format!("ok {}", size_text(held.held())),
             TopUp::Refused { limit, verdict } => refusal_text(held.path(), limit, verdict),
         }
     }
@@ -176,28 +216,22 @@ impl World {
     fn spend(&mut self, path: &str, need: &[&str]) -> String {
         let answer = self.ask(path, "spent", need);
         if let Some(reservation) = self.held.remove("spent") {
-            let tokens = reservation.tokens();
-            self.engine.settle(reservation, tokens, self.now);
+            let held = reservation.held();
+            self.engine.settle(reservation, held, self.now);
         }
         answer
     }
 
     fn explain(&self, limits: &[&str], need: &str) -> String {
-        let limits = limits.iter().map(|limit| path_limit(limit)).collect();
-        let spec = PathSpec { root: ROOT, epoch: self.epoch, shown: Shown::Own, limits };
-        let Some(explained) = self.engine.explain(&spec, need_of(need), self.now) else {
+        let spec = self.spec(limits);
+        let Some(explained) = self.engine.explain(&spec, self.asks(need), self.now) else {
             return "stale".to_owned();
         };
         let mut answer = match explained.refusal {
-            None => format!("ok {}:", explained.tokens),
-            Some((limit, Verdict::NeverFits)) => {
-                format!("no {} never:", key_text(&spec.limits[limit].counter))
-            }
-            Some((limit, Verdict::Wait { hold_may_end: true, .. })) => {
-                format!("no {} hold:", key_text(&spec.limits[limit].counter))
-            }
-            Some((limit, Verdict::Wait { nanos, .. })) => {
-                format!("no {} {}:", key_text(&spec.limits[limit].counter), seconds(nanos))
+            None => format!("ok {}:", size_text(explained.asked)),
+            Some((limit, verdict)) => {
+                let binding = spec.all_limits().nth(limit).unwrap();
+                format!("no {} {}:", key_text(&binding.counter), verdict_text(verdict))
             }
         };
         let states: Vec<String> = explained.limits.iter().map(state_text).collect();
@@ -206,15 +240,37 @@ impl World {
     }
 
     fn read(&self, counter: &str) -> String {
-        match self.engine.peek(ROOT, &counter_key(counter), Version(0), self.now) {
+        match self.peek(counter) {
             None => "none".to_owned(),
             Some(reading) if reading.pending == 0 => reading.used.to_string(),
             Some(reading) => format!("{}+{}", reading.used, reading.pending),
         }
     }
 
+    fn peek(&self, counter: &str) -> Option<Reading> {
+        let key = counter_key(counter);
+        self.engine.peek(self.home(&key), &key, Version(0), self.now)
+    }
+
+    fn reset(&self, counter: &str) -> String {
+        let key = counter_key(counter);
+        let forgotten = self.engine.reset(self.home(&key), &key, self.now);
+        forgotten.map_or("none".to_owned(), |(used, _)| used.to_string())
+    }
+
+    fn recycle(&self, counter: &str, duration: &str) {
+        let key = counter_key(counter);
+        let epoch = if is_shared(&key) { self.epoch.workspace } else { self.epoch.tree };
+        let (_, cycle) = cycle_of(duration);
+        self.engine.recycle(self.home(&key), &key, cycle, epoch, self.now);
+    }
+
+    fn home(&self, key: &CounterKey) -> Home {
+        if is_shared(key) { Home::Workspace(WORKSPACE) } else { Home::Tree(GroupId(self.root)) }
+    }
+
     fn touched(&self, counter: &str) -> String {
-        match self.engine.peek(ROOT, &counter_key(counter), Version(0), self.now) {
+        match self.peek(counter) {
             Some(reading) if reading.touched => "yes".to_owned(),
             _ => "no".to_owned(),
         }
@@ -222,15 +278,35 @@ impl World {
 }
 
 fn refusal_text(path: &Path, limit: usize, verdict: Verdict) -> String {
-    let wait = match verdict {
+    format!("no {} {}", key_text(&path.limits()[limit].counter), verdict_text(verdict))
+}
+
+fn verdict_text(verdict: Verdict) -> String {
+    match verdict {
         Verdict::NeverFits => "never".to_owned(),
+        Verdict::Blocked => "blocked".to_owned(),
         Verdict::Wait { hold_may_end: true, nanos } => {
             assert_eq!(nanos, 1_000_000_000);
             "hold".to_owned()
         }
         Verdict::Wait { nanos, .. } => seconds(nanos),
-    };
-    format!("no {} {wait}", key_text(&path.limits()[limit].counter))
+    }
+}
+
+/// Tokens, and nano-dollars if there are any.
+fn size_text(size: Size) -> String {
+    if size.usd == Usd::ZERO { size.tokens.to_string() } else { format!("{}/{}", size.tokens, size.usd.0) }
+}
+
+fn size_of(words: &[&str]) -> Size {
+    let [tokens, usd] = [0, 1].map(|nth| words.get(nth).map_or(0, |word| number(word)));
+    Size { tokens, usd: Usd(usd) }
+}
+
+fn tariff_of(text: &str) -> Tariff {
+    let (input, output) = text.split_once('/').unwrap();
+    let [input, output] = [input, output].map(|nanos| Usd(number(nanos) * 1_000_000));
+    Tariff { input, output }
 }
 
 /// Used and pending, what is left or owed, when there is more and when all of it, and when the call fits.
@@ -268,30 +344,73 @@ fn need_of(text: &str) -> Need {
 }
 
 fn path_limit(text: &str) -> PathLimit {
-    let scope = if text.starts_with('^') { CounterScope::Ancestor } else { CounterScope::Group };
+    let above = text.starts_with('^');
     let (key, threshold) = text.trim_start_matches('^').split_once('=').unwrap();
     let (threshold, opening) = threshold.split_once('+').unwrap_or((threshold, "0"));
     let (threshold, since) = threshold.split_once('@').unwrap_or((threshold, "0"));
     let counter = counter_key(key);
-    PathLimit {
-        threshold: number(threshold),
-        source: counter.owner,
-        scope,
-        since: Version(number(since)),
-        opening: number(opening),
-        counter,
-    }
+    let (source, scope) = match &counter.owner {
+        Owner::Model(group, _) if above => (Source::Group(*group), CounterScope::Ancestor),
+        Owner::Model(group, _) => (Source::Group(*group), CounterScope::Group),
+        Owner::Line(line) if *line == line_id(0) => (config_line(key, *line), CounterScope::OwnConfig),
+        Owner::Line(line) => (config_line(key, *line), CounterScope::SharedConfig),
+    };
+    let (threshold, since, opening) = (number(threshold), Version(number(since)), number(opening));
+    PathLimit { counter, threshold, source, scope, since, opening }
 }
 
 const OWNERS: [&str; 4] = ["me", "mum", "root", "sib"];
+/// That of a key, that of a group, and two that trees share.
+const LINES: [&str; 4] = ["key", "team", "all", "user"];
+
+fn is_shared(key: &CounterKey) -> bool {
+    [line_id(2), line_id(3)].iter().any(|line| key.owner == Owner::Line(*line))
+}
+
+fn line_id(nth: u8) -> LineId {
+    LineId::from_bytes([nth; 16])
+}
+
+/// The line of `name/meter/duration`.
+fn config_line(text: &str, line: LineId) -> Source {
+    let (name, duration) = text.rsplit_once('/').unwrap();
+    let Measure::Spend(meter) = counter_key(name).measure else { panic!("{text} is no line") };
+    let (reset, cycle) = cycle_of(duration);
+    Source::Config(Arc::new(ConfigLine { config: ConfigId::from_bytes([9; 16]), line, meter, reset, cycle }))
+}
+
+fn cycle_of(text: &str) -> (ResetDuration, Cycle) {
+    let reset: ResetDuration = text.trim_end_matches('!').parse().unwrap();
+    let from_ms = instant("0").wall_ms;
+    let cycle = if text.ends_with('!') { reset.calendar(from_ms) } else { reset.lattice(from_ms) };
+    (reset, cycle)
+}
 
 fn counter_key(text: &str) -> CounterKey {
     let (owner, measure) = text.split_once('/').unwrap();
-    let owner = OWNERS.iter().position(|known| *known == owner).unwrap();
-    CounterKey {
-        owner: GroupId(u64::try_from(owner).unwrap()),
-        slug: "acme/chat".parse().unwrap(),
-        measure: measure_of(measure),
+    let nth = |names: [&str; 4]| names.iter().position(|known| *known == owner);
+    match (nth(OWNERS), nth(LINES)) {
+        (Some(owner), _) => {
+            let owner = GroupId(u64::try_from(owner).unwrap());
+            CounterKey {
+                owner: Owner::Model(owner, "acme/chat".parse().unwrap()),
+                measure: measure_of(measure),
+            }
+        }
+        (None, Some(line)) => {
+            let owner = Owner::Line(line_id(u8::try_from(line).unwrap()));
+            CounterKey { owner, measure: Measure::Spend(meter_of(measure)) }
+        }
+        (None, None) => panic!("nobody is called {owner}"),
+    }
+}
+
+fn meter_of(text: &str) -> Meter {
+    match text.split('/').next().unwrap() {
+        "req" => Meter::Requests,
+        "tok" => Meter::Tokens,
+        "usd" => Meter::Usd,
+        other => panic!("not a meter: {other}"),
     }
 }
 
@@ -315,13 +434,22 @@ fn measure_of(text: &str) -> Measure {
 }
 
 fn key_text(key: &CounterKey) -> String {
-    let owner = OWNERS[usize::try_from(key.owner.0).unwrap()];
+    let owner = match &key.owner {
+        Owner::Model(group, _) => OWNERS[usize::try_from(group.0).unwrap()],
+        Owner::Line(line) => {
+            let nth = (0..4).find(|nth| line_id(*nth) == *line).unwrap();
+            LINES[usize::from(nth)]
+        }
+    };
     match key.measure {
         Measure::Concurrency => format!("{owner}/calls"),
         Measure::Use(kind, unit) => {
             let kind = if kind == LimitType::Request { "req" } else { "tok" };
             format!("{owner}/{kind}/{}", &unit.name().to_lowercase()[..1])
         }
+        Measure::Spend(Meter::Requests) => format!("{owner}/req"),
+        Measure::Spend(Meter::Tokens) => format!("{owner}/tok"),
+        Measure::Spend(Meter::Usd) => format!("{owner}/usd"),
     }
 }
 

@@ -4,13 +4,16 @@
 
 use std::sync::Arc;
 
-use domain::{GroupId, LimitType, Now, Unit, Version};
+use domain::{
+    ConfigId, GroupId, LimitType, LineId, Meter, Now, ResetDuration, Tariff, Unit, Usd, Version, WorkspaceId,
+};
 use limits::{
-    CounterKey, CounterScope, Decision, Engine, Measure, Need, Path, PathLimit, PathSpec, Refusal,
-    Reservation, SHOWN_MAX, Seen, Shown, Standing, Standings,
+    Ask, ConfigLine, CounterKey, CounterScope, Decision, Engine, Epoch, Home, Measure, Need, Owner, Path,
+    PathLimit, PathSpec, Refusal, Reservation, SHOWN_MAX, Seen, Shown, Size, Source, Standing, Standings,
 };
 
 const ROOT: GroupId = GroupId(0);
+const WORKSPACE: WorkspaceId = WorkspaceId(0);
 const SECOND: Measure = Measure::Use(LimitType::Token, Unit::Second);
 const MINUTE: Measure = Measure::Use(LimitType::Token, Unit::Minute);
 
@@ -21,14 +24,29 @@ fn at(millis: u64) -> Now {
 /// Each limit has an owner of its own.
 fn bind(engine: &Engine, shown: Shown, limits: impl IntoIterator<Item = (Measure, u64)>) -> Arc<Path> {
     let limits = (0..).zip(limits).map(|(owner, (measure, threshold))| PathLimit {
-        counter: CounterKey { owner: GroupId(owner), slug: "acme/chat".parse().unwrap(), measure },
+        counter: CounterKey { owner: owner_of(owner), measure },
         threshold,
-        source: GroupId(owner),
+        source: Source::Group(GroupId(owner)),
         scope: if owner == 0 { CounterScope::Group } else { CounterScope::Ancestor },
         since: Version(0),
         opening: 0,
     });
-    engine.bind(PathSpec { root: ROOT, epoch: Version(0), shown, limits: limits.collect() }, at(0))
+    let limits = limits.collect();
+    let (epoch, shared) = (Epoch::default(), Vec::new());
+    engine.bind(PathSpec { root: ROOT, workspace: WORKSPACE, epoch, shown, limits, shared }, at(0))
+}
+
+fn owner_of(group: u64) -> Owner {
+    Owner::Model(GroupId(group), "acme/chat".parse().unwrap())
+}
+
+fn size(tokens: u64) -> Size {
+    Size { tokens, usd: Usd::ZERO }
+}
+
+/// Where nothing has a price.
+fn free(need: Need) -> Ask {
+    Ask { need, tariff: Tariff::default() }
 }
 
 fn own(engine: &Engine, measure: Measure, threshold: u64) -> Arc<Path> {
@@ -37,7 +55,7 @@ fn own(engine: &Engine, measure: Measure, threshold: u64) -> Arc<Path> {
 
 fn ask(engine: &Engine, path: &Arc<Path>, tokens: u64, millis: u64) -> Result<Reservation, Box<Refusal>> {
     let need = Need::Declared { prompt: 0, output: tokens };
-    match engine.reserve(path, need, at(millis), None) {
+    match engine.reserve(path, free(need), at(millis), None) {
         Decision::Admitted(admission) => Ok(admission.reservation),
         Decision::Refused(refusal) => Err(Box::new(refusal)),
         Decision::Stale => panic!("nothing was edited"),
@@ -45,15 +63,15 @@ fn ask(engine: &Engine, path: &Arc<Path>, tokens: u64, millis: u64) -> Result<Re
 }
 
 fn used(engine: &Engine, path: &Path, millis: u64) -> u64 {
-    engine.peek(ROOT, &path.limits()[0].counter, Version(0), at(millis)).unwrap().used
+    engine.peek(Home::Tree(ROOT), &path.limits()[0].counter, Version(0), at(millis)).unwrap().used
 }
 
 #[test]
 fn a_charge_of_nothing_keeps_nothing_in_the_window_any_longer() {
     let engine = Engine::new();
     let path = own(&engine, SECOND, 20);
-    engine.settle(ask(&engine, &path, 10, 0).unwrap(), 10, at(0));
-    engine.settle(ask(&engine, &path, 0, 50).unwrap(), 0, at(50));
+    engine.settle(ask(&engine, &path, 10, 0).unwrap(), size(10), at(0));
+    engine.settle(ask(&engine, &path, 0, 50).unwrap(), size(0), at(50));
     assert!(ask(&engine, &path, 20, 999).is_err());
     assert!(ask(&engine, &path, 20, 1_000).is_ok());
 }
@@ -62,8 +80,8 @@ fn a_charge_of_nothing_keeps_nothing_in_the_window_any_longer() {
 fn what_was_given_back_does_not_put_off_the_time_at_which_all_is_back() {
     let engine = Engine::new();
     let path = own(&engine, MINUTE, 100);
-    engine.settle(ask(&engine, &path, 10, 0).unwrap(), 10, at(0));
-    engine.settle(ask(&engine, &path, 20, 5_000).unwrap(), 0, at(5_000));
+    engine.settle(ask(&engine, &path, 10, 0).unwrap(), size(10), at(0));
+    engine.settle(ask(&engine, &path, 20, 5_000).unwrap(), size(0), at(5_000));
     let refusal = ask(&engine, &path, 101, 5_000).unwrap_err();
     let standings: Vec<Standing> = refusal.standings.iter().collect();
     assert_eq!(standings, [Standing { limit: 0, remaining: 90, reset_nanos: 55_000_000_000 }]);
@@ -74,8 +92,8 @@ fn a_sum_that_has_lost_count_stays_at_the_edge_until_its_slot_leaves() {
     let engine = Engine::new();
     let path = own(&engine, MINUTE, u64::MAX);
     let (first, second) = (ask(&engine, &path, 10, 0).unwrap(), ask(&engine, &path, 10, 0).unwrap());
-    engine.settle(second, u64::MAX, at(0));
-    engine.settle(first, 0, at(0));
+    engine.settle(second, size(u64::MAX), at(0));
+    engine.settle(first, size(0), at(0));
     assert_eq!(used(&engine, &path, 0), u64::MAX, "what is given back is a part of nobody knows what");
     assert!(ask(&engine, &path, 1, 0).is_err());
     assert_eq!(used(&engine, &path, 60_000), 0);
@@ -86,8 +104,8 @@ fn when_a_sum_at_the_edge_leaves_what_came_after_it_is_counted_anew() {
     let engine = Engine::new();
     let path = own(&engine, MINUTE, u64::MAX);
     let (first, second) = (ask(&engine, &path, 0, 0).unwrap(), ask(&engine, &path, 0, 0).unwrap());
-    engine.settle(first, u64::MAX, at(0));
-    engine.settle(second, 5, at(2_000));
+    engine.settle(first, size(u64::MAX), at(0));
+    engine.settle(second, size(5), at(2_000));
     assert_eq!(used(&engine, &path, 59_999), u64::MAX);
     assert_eq!(used(&engine, &path, 60_000), 5);
 }
@@ -97,13 +115,13 @@ fn a_caller_is_shown_its_own_limits_or_all_up_to_thirty() {
     let engine = Engine::new();
     let shown = |audience, limits: usize| {
         let path = bind(&engine, audience, vec![(MINUTE, 100); limits]);
-        let Decision::Admitted(admission) = engine.reserve(&path, Need::Observed, at(0), None) else {
+        let Decision::Admitted(admission) = engine.reserve(&path, free(Need::Observed), at(0), None) else {
             panic!("there is room")
         };
         let count = |standings: &Standings| standings.iter().count();
         let refusal = ask(&engine, &path, 1_000, 0).unwrap_err();
         assert_eq!(count(&admission.standings), count(&refusal.standings));
-        engine.settle(admission.reservation, 0, at(0));
+        engine.settle(admission.reservation, size(0), at(0));
         (count(&admission.standings), path.shows(0), path.shows(1))
     };
     assert_eq!(SHOWN_MAX, 30, "six on each of five levels");
@@ -114,8 +132,40 @@ fn a_caller_is_shown_its_own_limits_or_all_up_to_thirty() {
 }
 
 #[test]
+fn a_line_has_one_counter_as_long_as_it_is_there_whatever_it_is_asked_since() {
+    let engine = Engine::new();
+    let line = LineId::from_bytes([1; 16]);
+    let reset: ResetDuration = "1h".parse().unwrap();
+    let (meter, cycle) = (Meter::Requests, reset.lattice(0));
+    let config = ConfigLine { config: ConfigId::from_bytes([2; 16]), line, meter, reset, cycle };
+    let limit = PathLimit {
+        counter: CounterKey { owner: Owner::Line(line), measure: Measure::Spend(meter) },
+        threshold: 9,
+        source: Source::Config(Arc::new(config)),
+        scope: CounterScope::OwnConfig,
+        since: Version(0),
+        opening: 4,
+    };
+    let key = limit.counter.clone();
+    let (limits, shared) = (vec![limit], Vec::new());
+    let (epoch, shown) = (Epoch::default(), Shown::Own);
+    let path =
+        engine.bind(PathSpec { root: ROOT, workspace: WORKSPACE, epoch, shown, limits, shared }, at(0));
+    assert!(path.shows(0), "the line of a key is the caller's own");
+    let used = |home, since| engine.peek(home, &key, Version(since), at(0)).map(|reading| reading.used);
+    assert_eq!([0, 7].map(|since| used(Home::Tree(ROOT), since)), [Some(4); 2]);
+    assert_eq!(used(Home::Workspace(WORKSPACE), 0), None, "it lives in the tree");
+    assert_eq!(engine.reset(Home::Workspace(WORKSPACE), &key, at(0)), None);
+    assert_eq!(engine.reset(Home::Tree(ROOT), &key, at(0)), Some((4, at(0))));
+    engine.retire(Home::Tree(ROOT), &key);
+    assert_eq!(used(Home::Tree(ROOT), 0), None);
+}
+
+#[test]
 fn whose_counter_refused_is_said_in_the_published_words() {
     assert_eq!((CounterScope::Group.name(), CounterScope::Ancestor.name()), ("group", "ancestor"));
+    let configs = [CounterScope::OwnConfig, CounterScope::SharedConfig].map(CounterScope::name);
+    assert_eq!(configs, ["model_config"; 2]);
 }
 
 #[test]
@@ -133,12 +183,12 @@ fn what_was_seen_is_empty_before_an_admission_and_after_a_refusal() {
     let path = own(&engine, MINUTE, 10);
     let mut seen = Seen::default();
     assert!(seen.is_empty());
-    let asked = engine.reserve(&path, Need::Observed, at(0), Some(&mut seen));
+    let asked = engine.reserve(&path, free(Need::Observed), at(0), Some(&mut seen));
     assert!(matches!(asked, Decision::Admitted(_)) && !seen.is_empty());
     let [state] = seen.states(path.limits(), at(0)).try_into().unwrap();
     assert!(!state.reading.touched, "nothing was charged");
     let too_much = Need::Declared { prompt: 11, output: 0 };
-    assert!(matches!(engine.reserve(&path, too_much, at(0), Some(&mut seen)), Decision::Refused(_)));
+    assert!(matches!(engine.reserve(&path, free(too_much), at(0), Some(&mut seen)), Decision::Refused(_)));
     assert!(seen.is_empty());
 }
 
@@ -146,7 +196,7 @@ fn what_was_seen_is_empty_before_an_admission_and_after_a_refusal() {
 fn a_dump_shows_no_numbers_of_customers() {
     let engine = Engine::new();
     let path = own(&engine, MINUTE, 100);
-    engine.settle(ask(&engine, &path, 77, 0).unwrap(), 77, at(0));
+    engine.settle(ask(&engine, &path, 77, 0).unwrap(), size(77), at(0));
     let dump = format!("{engine:?}");
     assert!(dump.contains("Tree { .. }") && !dump.contains("77"), "{dump}");
 }

@@ -4,10 +4,10 @@
 
 use std::sync::Arc;
 
-use domain::{GroupId, LimitType, Now, Unit, Version};
+use domain::{GroupId, LimitType, Now, Tariff, Unit, Usd, Version, WorkspaceId};
 use limits::{
-    CounterKey, CounterScope, Decision, Engine, Fit, LIMIT_STATES_MAX, LimitState, Measure, Need, Path,
-    PathLimit, PathSpec, Reading, Reservation, Seen, Shown, Verdict,
+    Ask, CounterKey, CounterScope, Decision, Engine, Epoch, Fit, Home, LIMIT_STATES_MAX, LimitState, Measure,
+    Need, Owner, Path, PathLimit, PathSpec, Reading, Reservation, Seen, Shown, Size, Source, Verdict,
 };
 
 const ROOT: GroupId = GroupId(0);
@@ -24,8 +24,8 @@ fn of_a_longer_path_the_first_64_limits_are_recorded_and_all_of_them_are_checked
     let mut seen = Seen::default();
     let held = admit(&engine, &path, tokens(10), &mut seen);
     assert_eq!(seen.states(path.limits(), NOW).len(), LIMIT_STATES_MAX);
-    let far = CounterKey { owner: GroupId(u64::try_from(last).unwrap()), ..path.limits()[0].counter.clone() };
-    assert_eq!(engine.peek(ROOT, &far, Version(0), NOW).unwrap().used, 10);
+    let far = CounterKey { owner: owner_of(u64::try_from(last).unwrap()), measure: minute };
+    assert_eq!(engine.peek(Home::Tree(ROOT), &far, Version(0), NOW).unwrap().used, 10);
     let Decision::Refused(refusal) = engine.reserve(&path, tokens(1), NOW, Some(&mut seen)) else {
         panic!("the last limit is full")
     };
@@ -33,7 +33,7 @@ fn of_a_longer_path_the_first_64_limits_are_recorded_and_all_of_them_are_checked
     assert_eq!(refusal.states.len(), LIMIT_STATES_MAX);
     assert!(refusal.states.iter().all(|state| state.reading.used == 10 && state.fit == Fit::Fits));
     assert!(seen.is_empty(), "what an earlier call saw is not what this one saw");
-    engine.settle(held, 10, NOW);
+    engine.settle(held, Size { tokens: 10, usd: Usd::ZERO }, NOW);
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn an_admission_tells_every_kind_of_limit_as_it_stood_after_the_charge() {
         state(0, 1, 1, (None, None)),
     ];
     assert_eq!(seen.states(&path.shared_limits(), held.admitted_at()), expected);
-    engine.settle(held, 0, NOW);
+    engine.settle(held, Size { tokens: 0, usd: Usd::ZERO }, NOW);
 }
 
 #[test]
@@ -74,12 +74,12 @@ fn what_a_day_has_used_beside_its_holds_is_back_at_midnight() {
     let path = bind(&engine, [(Measure::Use(LimitType::Token, Unit::Day), 30)]);
     let mut seen = Seen::default();
     let held = admit(&engine, &path, tokens(10), &mut seen);
-    engine.settle(held, 20, NOW);
+    engine.settle(held, Size { tokens: 20, usd: Usd::ZERO }, NOW);
     let held = admit(&engine, &path, tokens(10), &mut seen);
     let [state] = seen.states(path.limits(), NOW).try_into().unwrap();
     assert_eq!((state.reading.used, state.reading.pending, state.remaining), (20, 10, 0));
     assert_eq!((state.restored_in, state.eases_in), (Some(DAY_NS), Some(DAY_NS)));
-    engine.settle(held, 0, NOW);
+    engine.settle(held, Size { tokens: 0, usd: Usd::ZERO }, NOW);
 }
 
 #[test]
@@ -96,14 +96,18 @@ fn where_only_calls_in_flight_are_in_the_way_every_limit_says_a_second() {
     assert_eq!(refusal.verdict, Verdict::Wait { nanos: second, hold_may_end: true });
     let fits: Vec<Fit> = refusal.states.iter().map(|state| state.fit).collect();
     assert_eq!(fits, [Fit::After(second), Fit::After(second), Fit::Fits]);
-    engine.settle(held, 0, NOW);
+    engine.settle(held, Size { tokens: 0, usd: Usd::ZERO }, NOW);
 }
 
-fn tokens(output: u64) -> Need {
-    Need::Declared { prompt: 0, output }
+fn owner_of(group: u64) -> Owner {
+    Owner::Model(GroupId(group), "acme/chat".parse().unwrap())
 }
 
-fn admit(engine: &Engine, path: &Arc<Path>, need: Need, seen: &mut Seen) -> Reservation {
+fn tokens(output: u64) -> Ask {
+    Ask { need: Need::Declared { prompt: 0, output }, tariff: Tariff::default() }
+}
+
+fn admit(engine: &Engine, path: &Arc<Path>, need: Ask, seen: &mut Seen) -> Reservation {
     match engine.reserve(path, need, NOW, Some(seen)) {
         Decision::Admitted(admission) => admission.reservation,
         Decision::Refused(_) | Decision::Stale => panic!("there is room"),
@@ -113,12 +117,14 @@ fn admit(engine: &Engine, path: &Arc<Path>, need: Need, seen: &mut Seen) -> Rese
 /// Each limit has an owner of its own.
 fn bind(engine: &Engine, limits: impl IntoIterator<Item = (Measure, u64)>) -> Arc<Path> {
     let limits = (0..).zip(limits).map(|(owner, (measure, threshold))| PathLimit {
-        counter: CounterKey { owner: GroupId(owner), slug: "acme/chat".parse().unwrap(), measure },
+        counter: CounterKey { owner: owner_of(owner), measure },
         threshold,
-        source: GroupId(owner),
+        source: Source::Group(GroupId(owner)),
         scope: CounterScope::Ancestor,
         since: Version(0),
         opening: 0,
     });
-    engine.bind(PathSpec { root: ROOT, epoch: Version(0), shown: Shown::Own, limits: limits.collect() }, NOW)
+    let (limits, shared) = (limits.collect(), Vec::new());
+    let (epoch, shown) = (Epoch::default(), Shown::Own);
+    engine.bind(PathSpec { root: ROOT, workspace: WorkspaceId(0), epoch, shown, limits, shared }, NOW)
 }

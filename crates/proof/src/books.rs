@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use domain::{Day, Enforcement, GroupId, LimitType, RequestId, Slug};
+use domain::{Day, Enforcement, GroupId, LimitType, Slug};
 use storage::{Store, UseScope};
 
 use crate::clock::SteppedClock;
@@ -11,7 +11,6 @@ use crate::edits::{Edited, number, rows};
 use crate::history::Call;
 use crate::http::Desk;
 use crate::judge::always_counted;
-use crate::load::shown;
 use crate::windows::Span;
 use crate::world::{KINDS, Mode, SLUGS, Tree, World};
 
@@ -140,29 +139,6 @@ pub fn ledger(
         }
     }
     wrong
-}
-
-/// Compares each call with its own line in the ledger.
-///
-/// # Errors
-/// A ledger that cannot be read.
-pub async fn lines(store: &Store, calls: &[Call]) -> anyhow::Result<Vec<String>> {
-    let mut wrong = Vec::new();
-    for call in calls.iter().filter(|call| call.id != 0) {
-        let line = store.entry(RequestId::from_bytes(call.id.to_be_bytes())).await?;
-        let used = line.as_ref().map(|line| line.usage.total());
-        match used {
-            None if !call.admitted => {}
-            Some(used) if (call.tokens_min..=call.tokens_max).contains(&used) => {}
-            _ => wrong.push(format!(
-                "{}: used {} to {} tokens, its line says {line:?}; seen was {call:?}",
-                shown(call.id),
-                call.tokens_min,
-                call.tokens_max
-            )),
-        }
-    }
-    Ok(wrong)
 }
 
 fn recorded(tree: &Tree, store: &Store, day: Day, (group, slug, kind): (usize, usize, usize)) -> Option<u64> {

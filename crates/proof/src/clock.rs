@@ -28,6 +28,9 @@ pub struct SteppedClock {
     offsets: Mutex<Vec<Offset>>,
 }
 
+/// How far the wall clock may be behind the latest time that it has shown.
+const BEHIND_MAX_MS: u64 = 30_000;
+
 #[derive(Debug, Clone, Copy)]
 struct Offset {
     since_us: u64,
@@ -55,13 +58,16 @@ impl SteppedClock {
         u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// Steps the wall clock. A step back ends at the last midnight that has been shown.
+    /// Steps the wall clock. A step back ends at the last midnight that has been shown, and not far behind the latest
+    /// time that has been: in production the clock holds such steps back altogether.
     pub fn step(&self, by_ms: i64) {
         let mut offsets = self.offsets();
         let now_us = self.us();
         let Some(last) = offsets.last().copied() else { return };
         let wall_ms = now_us / 1_000 + last.ms;
-        let wanted_ms = wall_ms.saturating_add_signed(by_ms).max(Day::of(wall_ms).start_ms());
+        let latest_ms = latest(&offsets, now_us);
+        let least_ms = Day::of(wall_ms).start_ms().max(latest_ms.saturating_sub(BEHIND_MAX_MS));
+        let wanted_ms = wall_ms.saturating_add_signed(by_ms).max(least_ms);
         let ms = wanted_ms.saturating_sub(now_us / 1_000);
         offsets.push(Offset { since_us: now_us, ms });
     }
@@ -105,6 +111,34 @@ impl SteppedClock {
         (first == last).then_some(first)
     }
 
+    /// The latest reading of the wall clock up to this time, in milliseconds since 1970 UTC.
+    #[must_use]
+    pub fn latest_ms(&self, until_us: u64) -> u64 {
+        self.shown(Span { earliest_us: 0, latest_us: until_us }).1
+    }
+
+    /// The earliest reading of the wall clock within this span.
+    #[must_use]
+    pub fn earliest_ms(&self, span: Span) -> u64 {
+        self.shown(span).0
+    }
+
+    /// The earliest and the latest reading within a span.
+    fn shown(&self, Span { earliest_us, latest_us }: Span) -> (u64, u64) {
+        let latest_us = latest_us.min(self.us());
+        let offsets = self.offsets();
+        let (mut least, mut most) = (u64::MAX, 0);
+        for (at, offset) in offsets.iter().enumerate() {
+            let ends_us = offsets.get(at + 1).map_or(u64::MAX, |next| next.since_us);
+            let (from_us, until_us) = (offset.since_us.max(earliest_us), ends_us.min(latest_us));
+            if from_us <= until_us {
+                least = least.min(offset.ms + from_us / 1_000);
+                most = most.max(offset.ms + until_us / 1_000);
+            }
+        }
+        (least, most)
+    }
+
     fn day_at(&self, us: u64) -> Day {
         let offsets = self.offsets();
         let in_force = offsets.partition_point(|offset| offset.since_us <= us).saturating_sub(1);
@@ -114,6 +148,13 @@ impl SteppedClock {
     fn offsets(&self) -> MutexGuard<'_, Vec<Offset>> {
         self.offsets.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The latest reading by these offsets, up to this time.
+fn latest(offsets: &[Offset], until_us: u64) -> u64 {
+    let ends = |at: usize| offsets.get(at + 1).map_or(until_us, |next: &Offset| next.since_us);
+    let last = |(at, offset): (usize, &Offset)| offset.ms + ends(at) / 1_000;
+    offsets.iter().enumerate().map(last).max().unwrap_or(0)
 }
 
 impl Clock for SteppedClock {
@@ -131,6 +172,7 @@ mod tests {
     use domain::Clock as _;
 
     use super::SteppedClock;
+    use crate::windows::Span;
 
     #[test]
     fn an_id_is_read_by_the_offset_that_was_in_force_when_its_request_was_under_way() {
@@ -147,9 +189,31 @@ mod tests {
     }
 
     #[test]
-    fn a_step_back_ends_at_midnight() {
+    fn what_the_wall_clock_has_shown_is_known_between_any_two_moments() {
         let clock = SteppedClock::start();
-        clock.step(300_000);
+        let (first, first_us) = (clock.now().wall_ms, clock.us());
+        // Steps within one microsecond cannot be told apart.
+        let passes = |us: u64| while clock.us() == us {};
+        passes(first_us);
+        clock.step(60_000);
+        passes(clock.us());
+        let (late, late_us) = (clock.now().wall_ms, clock.us());
+        passes(late_us);
+        clock.step(-30_000);
+        let now_us = clock.us();
+        assert!(clock.latest_ms(now_us) >= late && clock.latest_ms(now_us) < late + 1_000);
+        assert!(clock.latest_ms(first_us).abs_diff(first) <= 1);
+        let after = clock.earliest_ms(Span { earliest_us: late_us, latest_us: now_us });
+        assert!(after < late && after > first, "it was set back to between the two");
+    }
+
+    #[test]
+    fn a_step_back_ends_at_midnight_and_half_a_minute_behind_the_latest_time() {
+        let clock = SteppedClock::start();
+        let shown = clock.now().wall_ms;
+        clock.step(-3_000_000);
+        assert!((29_000..=30_000).contains(&(shown - clock.now().wall_ms)));
+        clock.step(280_000);
         let day = clock.now().day();
         clock.step(-3_000_000);
         assert_eq!(clock.now().day(), day);

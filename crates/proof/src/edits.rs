@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::{Meter, Usd};
 use http::Method;
 use modelsim::{Act, ModelServer, Script};
 use serde_json::{Value, json};
@@ -69,12 +70,14 @@ fn change(tree: &Tree, group: usize, limits: &mut Limits, chance: &mut Chance) {
     };
 }
 
-/// Steps the wall clock by minutes, forward and back, until the load ends.
+/// Steps the wall clock by seconds and now and then by minutes, forward and back, until the load ends.
 pub async fn step_clock(scene: Arc<Scene>, mut chance: Chance) {
     while scene.clock.us() < scene.until_us {
         tokio::time::sleep(Duration::from_millis(chance.between(100, 3_000))).await;
-        let ms = i64::try_from(chance.between(1, 200_000)).unwrap_or(1);
-        scene.clock.step(if chance.percent(50) { ms } else { -ms });
+        // Mostly so little that the gateway's time, which never runs backward, goes on soon.
+        let most = if chance.percent(20) { 200_000 } else { 5_000 };
+        let ms = i64::try_from(chance.between(1, most)).unwrap_or(1);
+        scene.clock.step(if chance.percent(55) { ms } else { -ms });
     }
 }
 
@@ -88,15 +91,16 @@ pub async fn break_down(scene: Arc<Scene>, model: &ModelServer, mut chance: Chan
     }
 }
 
-/// Asks how limits stand, until the load ends; the largest debt that is shown.
+/// Asks how limits stand, until the load ends; the largest debt that is shown, in requests or tokens.
 pub async fn ask(scene: Arc<Scene>, mut desk: Desk, mut chance: Chance) -> anyhow::Result<u64> {
     let mut debt = 0;
     while scene.clock.us() < scene.until_us {
         tokio::time::sleep(Duration::from_millis(chance.between(50, 500))).await;
         let tree = &scene.world.trees[chance.index(scene.world.trees.len())];
         let group = &tree.groups[chance.index(tree.groups.len())];
-        debt = debt
-            .max(rows(&mut desk, &group.id).await?.iter().map(|row| number(row, "debt")).max().unwrap_or(0));
+        let rows = rows(&mut desk, &group.id).await?;
+        let shown = rows.iter().filter(|row| !is_money(row)).map(|row| number(row, "debt"));
+        debt = debt.max(shown.max().unwrap_or(0));
     }
     Ok(debt)
 }
@@ -111,8 +115,15 @@ pub async fn rows(desk: &mut Desk, group: &str) -> anyhow::Result<Vec<Value>> {
     Ok(answer["limits"].as_array_mut().map(std::mem::take).unwrap_or_default())
 }
 
-/// A number of a row; 0 where there is none.
+/// A number of a row, of dollars in nano-dollars; 0 where there is none.
 #[must_use]
 pub fn number(row: &Value, field: &str) -> u64 {
+    if is_money(row) {
+        return row[field].to_string().parse().map_or(0, |usd: Usd| usd.0);
+    }
     row[field].as_u64().unwrap_or(0)
+}
+
+fn is_money(row: &Value) -> bool {
+    row["type"] == Meter::Usd.name()
 }

@@ -19,6 +19,8 @@ pub enum Mode {
 /// A call of which is known, or may be, that it was admitted. Kept small: a run has many.
 #[derive(Debug, Clone)]
 pub struct Call {
+    /// What it carries, to the model server and into the ledger.
+    pub number: u64,
     /// From the answer; 0 if none came.
     pub id: u128,
     /// Which tree.
@@ -27,10 +29,14 @@ pub struct Call {
     pub group: u16,
     /// Which model.
     pub slug: u16,
+    /// For whom, if it says.
+    pub user: Option<&'static str>,
     /// Whether it was admitted beyond doubt.
     pub admitted: bool,
     /// Whether its answer was to be a stream.
     pub streamed: bool,
+    /// When it was sent.
+    pub sent_us: u64,
     /// When it was admitted.
     pub span: Span,
     /// When it was settled at the latest; `u64::MAX`: nobody outside can tell.
@@ -43,24 +49,26 @@ pub struct Call {
     pub tokens_min: u64,
     /// And at most.
     pub tokens_max: u64,
+    /// Prompt tokens that came from a cache and went into it, where all came through that the model server told.
+    pub cache: Option<(u64, u64)>,
 }
 
-/// A configuration of one tree.
+/// A configuration: of one tree, of one model config, of one price.
 #[derive(Debug)]
-pub struct Version {
-    /// The limits of each group.
-    pub limits: Vec<Limits>,
+pub struct Version<T = Vec<Limits>> {
+    /// What it says; of a tree, the limits of each group.
+    pub config: T,
     /// No call was admitted under it before.
     pub from_us: u64,
     /// Nor later.
     pub until_us: u64,
 }
 
-/// Configurations of one tree, in their order.
+/// Configurations of one thing, in their order.
 #[derive(Debug)]
-pub struct Timeline {
+pub struct Timeline<T = Vec<Limits>> {
     /// Never empty.
-    pub versions: Vec<Version>,
+    pub versions: Vec<Version<T>>,
 }
 
 impl Mode {
@@ -88,29 +96,29 @@ impl Mode {
     }
 }
 
-impl Timeline {
-    /// Begins with these limits.
+impl<T> Timeline<T> {
+    /// Begins with this one.
     #[must_use]
-    pub fn new(limits: Vec<Limits>) -> Self {
-        Self { versions: vec![Version { limits, from_us: 0, until_us: u64::MAX }] }
+    pub fn new(config: T) -> Self {
+        Self { versions: vec![Version { config, from_us: 0, until_us: u64::MAX }] }
     }
 
-    /// The limits in force.
+    /// The one in force.
     #[must_use]
-    pub fn latest(&self) -> &[Limits] {
-        self.versions.last().map_or(&[], |version| &version.limits)
+    pub fn latest(&self) -> Option<&T> {
+        self.versions.last().map(|version| &version.config)
     }
 
     /// An edit was asked for and answered. Between the two, either configuration may be in force.
-    pub fn edit(&mut self, limits: Vec<Limits>, (asked_us, answered_us): (u64, u64)) {
+    pub fn edit(&mut self, config: T, (asked_us, answered_us): (u64, u64)) {
         if let Some(last) = self.versions.last_mut() {
             last.until_us = answered_us;
         }
-        self.versions.push(Version { limits, from_us: asked_us, until_us: u64::MAX });
+        self.versions.push(Version { config, from_us: asked_us, until_us: u64::MAX });
     }
 
     /// Every version under which a call of this span may have been admitted, and their places.
-    pub fn during(&self, span: Span) -> impl Iterator<Item = (usize, &Version)> {
+    pub fn during(&self, span: Span) -> impl Iterator<Item = (usize, &Version<T>)> {
         let first = self.versions.partition_point(|version| version.until_us < span.earliest_us);
         let versions = self.versions.iter().enumerate().skip(first);
         versions.take_while(move |(_, version)| version.from_us <= span.latest_us)

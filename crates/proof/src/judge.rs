@@ -107,21 +107,19 @@ impl Case<'_> {
                 admissions.push(Admission { span: call.span, amount: 1, cap, call: number });
                 continue;
             }
-            let amount = call.tokens_min.min(self.hold(call));
+            let hold = held(call, self.tree.manners, self.mode)
+                .map_or(u64::MAX, |(prompt, output)| prompt.saturating_add(output));
+            let amount = call.tokens_min.min(hold);
             admissions.push(Admission { span: call.span, amount, cap, call: number });
             let rest = call.tokens_min.saturating_sub(amount);
             let span = Span { earliest_us: call.span.earliest_us, latest_us: call.settled_us };
-            if rest > 0 && self.may_be_in_debt() {
+            if rest > 0 && may_be_in_debt(self.tree.manners, self.mode) {
                 late.push(Late { span, amount: rest, call: number });
             } else if rest > 0 && (day.is_none() || self.clock.day(span) == day) {
                 // Nothing is charged but by asking the limits, so late charges keep the cap as well.
                 admissions.push(Admission { span, amount: rest, cap, call: number });
             }
         }
-    }
-
-    fn may_be_in_debt(&self) -> bool {
-        self.tree.manners == Manners::Wild || matches!(self.mode, Mode::Observed | Mode::Learned)
     }
 
     /// The counters that a call was charged to beyond doubt, with the highest cap that each may have had.
@@ -131,7 +129,7 @@ impl Case<'_> {
         for (version, config) in self.timeline.during(call.span) {
             let now: Vec<_> = self
                 .tree
-                .binding(&config.limits, place)
+                .binding(&config.config, place)
                 .into_iter()
                 .map(|(owner, cap)| (owner, self.generations[version][owner][place.1][kind], cap))
                 .collect();
@@ -148,22 +146,29 @@ impl Case<'_> {
         }
         bound.unwrap_or_default()
     }
+}
 
-    /// What a call held at least when it was admitted.
-    fn hold(&self, call: &Call) -> u64 {
-        match self.mode {
-            Mode::Observed => 0,
-            Mode::Learned => call.prompt,
-            // What is guessed where nothing is declared is the gateway's own business; the prompt is in it.
-            Mode::Estimate => call.prompt.saturating_add(call.declared.unwrap_or(0)),
-            // What fits is held, which is at least this.
-            Mode::Hard if call.streamed || self.tree.manners == Manners::Wild => {
-                call.prompt.saturating_add(call.declared.map_or(LEAST, |output| output.min(LEAST)))
-            }
-            // What does not fit is not asked for, so that all of it was held.
-            Mode::Hard => u64::MAX,
+/// What a call held at least when it was admitted, as prompt and output. `None`: all that it used.
+#[must_use]
+pub fn held(call: &Call, manners: Manners, mode: Mode) -> Option<(u64, u64)> {
+    match mode {
+        Mode::Observed => Some((0, 0)),
+        Mode::Learned => Some((call.prompt, 0)),
+        // What is guessed where nothing is declared is the gateway's own business; the prompt is in it.
+        Mode::Estimate => Some((call.prompt, call.declared.unwrap_or(0))),
+        // What fits is held, which is at least this.
+        Mode::Hard if call.streamed || manners == Manners::Wild => {
+            Some((call.prompt, call.declared.map_or(LEAST, |output| output.min(LEAST))))
         }
+        // What does not fit is not asked for, so that all of it was held.
+        Mode::Hard => None,
     }
+}
+
+/// Whether what a call uses beyond what it held may be charged without asking any limit.
+#[must_use]
+pub fn may_be_in_debt(manners: Manners, mode: Mode) -> bool {
+    manners == Manners::Wild || matches!(mode, Mode::Observed | Mode::Learned)
 }
 
 /// How often each limit on a day had been away, version by version. Rolling counters keep what they had.
@@ -178,13 +183,13 @@ fn generations(tree: &Tree, timeline: &Timeline) -> Vec<Limitless> {
                     kinds.iter_mut().enumerate().filter(|(kind, _)| KINDS[*kind].is_daily())
                 {
                     let counts = |limits: &[Limits]| counts(tree, limits, (owner, slug, kind));
-                    let came_back = before.is_some_and(|before| !counts(before)) && counts(&version.limits);
+                    let came_back = before.is_some_and(|before| !counts(before)) && counts(&version.config);
                     *generation += u32::from(came_back);
                 }
             }
         }
         all.push(now);
-        before = Some(&version.limits);
+        before = Some(&version.config);
     }
     all
 }
@@ -197,8 +202,8 @@ fn counts(tree: &Tree, limits: &[Limits], place: (usize, usize, usize)) -> bool 
 /// Whether a group's own counter was in use all the time.
 #[must_use]
 pub fn always_counted(tree: &Tree, timeline: &Timeline, place: (usize, usize, usize)) -> bool {
-    timeline.versions.iter().all(|version| counts(tree, &version.limits, place))
+    timeline.versions.iter().all(|version| counts(tree, &version.config, place))
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -13,15 +13,20 @@
 //!
 //! Knows nothing of: the engine and the data plane. Begins at [`run::run`].
 
+pub mod bills;
 pub mod books;
+pub mod budgets;
 pub mod chance;
+pub mod clerk;
 pub mod clock;
+pub mod configs;
 pub mod edits;
 pub mod history;
 pub mod http;
 pub mod judge;
 pub mod load;
 pub mod plan;
+pub mod prices;
 pub mod report;
 pub mod run;
 pub mod stage;

@@ -14,7 +14,7 @@ use crate::chance::Chance;
 use crate::clock::SteppedClock;
 use crate::history::Call;
 use crate::http::Line;
-use crate::plan::{Leave, Plan, WORD};
+use crate::plan::{Leave, Plan, UserIn, WORD};
 use crate::stage::{NUMBER, Slip, Stage};
 use crate::subject::Stamps;
 use crate::windows::Span;
@@ -50,8 +50,8 @@ pub struct Scene {
 pub struct Told {
     /// Calls that were admitted, or perhaps.
     pub calls: Vec<Call>,
-    /// Calls that were refused by a limit.
-    pub refused: u64,
+    /// Calls that were refused by a limit, and how many of them by budgets alone.
+    pub refused: (u64, u64),
     /// Calls that their callers left.
     pub left: u64,
     /// What must not happen, in words.
@@ -114,7 +114,10 @@ impl Told {
             scene.stage.forget(&sighting.slip);
         }
         match sighting.verdict() {
-            Verdict::Refused => self.refused += 1,
+            Verdict::Refused(status) => {
+                self.refused.0 += 1;
+                self.refused.1 += u64::from(status == 402);
+            }
             Verdict::Admitted(call) => self.calls.push(call),
             Verdict::RefusedAndServed => {
                 self.wrong.push(format!("{} was refused and served", shown(sighting.id)));
@@ -146,9 +149,12 @@ async fn one(
         .header(header::HOST, "gateway")
         .header("x-api-key", key)
         .header(header::CONTENT_TYPE, "application/json")
-        .header(NUMBER, slip.number().to_string())
-        .body(Full::new(plan.body()));
-    let Ok(request) = request else { return outcome };
+        .header(NUMBER, slip.number().to_string());
+    let request = match plan.user.filter(|_| plan.user_in == UserIn::Header) {
+        Some(user) => request.header("x-user-id", user),
+        None => request,
+    };
+    let Ok(request) = request.body(Full::new(plan.body(slip.number()))) else { return outcome };
     let patience = if let Leave::After(leave) = plan.leave { leave } else { PATIENCE };
     let deadline = Instant::now() + patience;
     let exchange = async {
@@ -224,6 +230,8 @@ fn sighting(
     let mut sighting = Sighting {
         place: (short(tree), short(group), short(plan.slug)),
         delivery: plan.delivery,
+        user: plan.user,
+        cache: plan.cache(),
         prompt: plan.prompt_tokens(),
         declared: plan.declared(),
         slip,

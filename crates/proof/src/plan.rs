@@ -71,6 +71,19 @@ pub struct Plan {
     pub script: Script,
     /// When its caller leaves.
     pub leave: Leave,
+    /// For whom it is made, if it says.
+    pub user: Option<&'static str>,
+    /// Where it says so.
+    pub user_in: UserIn,
+}
+
+/// Where a call says for whom it is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UserIn {
+    /// In the header `x-user-id`.
+    Header,
+    /// In its body.
+    Body,
 }
 
 impl Route {
@@ -120,6 +133,8 @@ impl Plan {
             answers: if several { chance.between(2, 3) } else { 1 },
             script: Script::default(),
             leave: leave(chance),
+            user: chance.percent(60).then(|| manners.users()[chance.index(manners.users().len())]),
+            user_in: if chance.percent(50) { UserIn::Header } else { UserIn::Body },
         };
         plan.script = plan.draw_script(manners, chance);
         plan
@@ -132,18 +147,33 @@ impl Plan {
         text.saturating_add(self.route.template_tokens())
     }
 
+    /// What the model server tells of its cache: tokens from it, and into it.
+    #[must_use]
+    pub fn cache(&self) -> (u64, u64) {
+        let told = self.script.usage == UsageReport::Reported;
+        let tells_written = matches!(self.route, Route::Messages | Route::Responses);
+        let read = if told { self.script.cache_read_tokens } else { 0 };
+        (read, if told && tells_written { self.script.cache_write_tokens } else { 0 })
+    }
+
     /// All the output that is declared.
     #[must_use]
     pub fn declared(&self) -> Option<u64> {
         self.declared.map(|each| each.saturating_mul(self.answers))
     }
 
-    /// The request's body.
+    /// The request's body. The number stands in it too, because the ledger keeps what callers say there.
     #[must_use]
-    pub fn body(&self) -> Bytes {
+    pub fn body(&self, number: u64) -> Bytes {
         let text = "a".repeat(self.prompt_bytes);
         let message = json!([{ "role": "user", "content": text }]);
-        let mut body = json!({ "model": SLUGS[self.slug] });
+        let mut body = json!({ "model": SLUGS[self.slug], "metadata": { "n": number } });
+        match (self.user.filter(|_| self.user_in == UserIn::Body), self.route) {
+            (None, _) => {}
+            (Some(user), Route::Messages) => body["metadata"]["user_id"] = user.into(),
+            (Some(user), Route::Responses) => body["safety_identifier"] = user.into(),
+            (Some(user), Route::Chat | Route::Completions) => body["user"] = user.into(),
+        }
         let (prompt, bound) = match self.route {
             Route::Chat => (("messages", message), "max_completion_tokens"),
             Route::Completions => (("prompt", Value::from(text)), "max_tokens"),
@@ -174,6 +204,10 @@ impl Plan {
             remember: 0,
             ..Script::default()
         };
+        if chance.percent(30) {
+            script.cache_read_tokens = chance.between(0, script.prompt_tokens);
+            script.cache_write_tokens = chance.between(0, script.prompt_tokens - script.cache_read_tokens);
+        }
         let events = usize::try_from(chance.between(0, completion_tokens + 4)).unwrap_or(0);
         match chance.between(0, 99) {
             0..=39 => {}

@@ -2,8 +2,12 @@
 
 use std::fmt;
 
+use domain::Meter;
+
+use crate::budgets;
+use crate::clerk::Record;
 use crate::edits::Edited;
-use crate::history::Call;
+use crate::history::{Call, Mode};
 use crate::judge::{CounterId, Judgement};
 use crate::load::{Told, shown, width_us};
 use crate::run::Plan;
@@ -20,7 +24,7 @@ const CALLS_MAX: usize = 400;
 pub struct Report {
     plan: Plan,
     admitted: u64,
-    refused: u64,
+    refused: (u64, u64),
     left: u64,
     edits: (u64, u64),
     steps: usize,
@@ -28,33 +32,48 @@ pub struct Report {
     charges: u64,
     /// Of trees whose calls declare all, and of the others.
     findings: [Finding; 2],
+    /// Of lines of model configs, likewise, by what they count.
+    spent: [[Finding; Meter::ALL.len()]; 2],
+    entries: usize,
+    spending_edits: (u64, usize),
     typical_width_us: u64,
     wrongs: u64,
     wrong: Vec<String>,
 }
 
 impl Report {
-    pub(crate) fn new(plan: Plan, told: &[Told], edited: &Edited, debt_shown: u64, steps: usize) -> Self {
+    pub(crate) fn new(
+        plan: Plan,
+        told: &[Told],
+        (edited, record): (&Edited, &Record),
+        debt_shown: u64,
+        steps: usize,
+    ) -> Self {
         let mut report = Self {
             plan,
             admitted: 0,
-            refused: 0,
+            refused: (0, 0),
             left: told.iter().map(|told| told.left).sum(),
             edits: (edited.taken, edited.declined),
             steps,
             debt_shown,
             charges: 0,
             findings: Default::default(),
+            spent: Default::default(),
+            entries: 0,
+            spending_edits: (record.taken, record.resets.len()),
             typical_width_us: 0,
             wrongs: 0,
             wrong: Vec::new(),
         };
         report.wrong(edited.wrong.clone());
+        report.wrong(record.wrong.clone());
         report
     }
 
     pub(crate) fn told(&mut self, told: &Told) {
-        self.refused += told.refused;
+        self.refused.0 += told.refused.0;
+        self.refused.1 += told.refused.1;
         self.admitted += u64::try_from(told.calls.iter().filter(|call| call.admitted).count()).unwrap_or(0);
         self.wrong(told.wrong.clone());
     }
@@ -83,6 +102,20 @@ impl Report {
         self.findings[usize::from(tree.manners == Manners::Wild)].add(finding);
     }
 
+    pub(crate) fn spent(&mut self, entries: usize, judgements: Vec<budgets::Judgement>) {
+        self.entries = entries;
+        for budgets::Judgement { finding, exact, meter, breach } in judgements {
+            self.wrong(breach.into_iter().collect());
+            self.wrongs += finding.over.saturating_sub(1);
+            let column = Meter::ALL.iter().position(|known| *known == meter).unwrap_or(0);
+            self.spent[usize::from(!exact)][column].add(finding);
+        }
+    }
+
+    pub(crate) fn mode(&self) -> Mode {
+        self.plan.mode
+    }
+
     pub(crate) fn wrong(&mut self, wrong: Vec<String>) {
         self.wrongs += u64::try_from(wrong.len()).unwrap_or(u64::MAX);
         let room = WRONG_MAX.saturating_sub(self.wrong.len());
@@ -104,7 +137,7 @@ impl Report {
     /// Calls that were admitted, and that were refused.
     #[must_use]
     pub fn calls(&self) -> (u64, u64) {
-        (self.admitted, self.refused)
+        (self.admitted, self.refused.0)
     }
 }
 
@@ -150,8 +183,14 @@ impl fmt::Display for Report {
         writeln!(f, "{}: seed {seed}, {} s, {callers} callers", mode.name(), load.as_secs())?;
         writeln!(
             f,
-            "  {} calls admitted, {} refused, {} left by their callers; {} edits ({} declined), {} clock steps",
-            self.admitted, self.refused, self.left, self.edits.0, self.edits.1, self.steps,
+            "  {} calls admitted, {} refused ({} by budgets alone), {} left by their callers; {} edits ({} declined), {} clock steps",
+            self.admitted, self.refused.0, self.refused.1, self.left, self.edits.0, self.edits.1, self.steps,
+        )?;
+        let (taken, resets) = self.spending_edits;
+        writeln!(
+            f,
+            "  {} entries; {taken} edits of model configs and prices ({resets} lines reset)",
+            self.entries
         )?;
         let of = ["declared and true", "undeclared or lying"];
         for (what, finding) in of.into_iter().zip(&self.findings) {
@@ -161,6 +200,18 @@ impl fmt::Display for Report {
                 f,
                 "  {what}: {windows} windows, {over} over their cap, the fullest at {whole}.{tenth} %, largest debt {debt} tokens",
             )?;
+        }
+        for (what, meters) in of.into_iter().zip(&self.spent) {
+            for (meter, finding) in Meter::ALL.into_iter().zip(meters) {
+                let Finding { windows, over, fullest_permille, debt, .. } = finding;
+                let (whole, tenth) = (fullest_permille / 10, fullest_permille % 10);
+                let unit = if meter == Meter::Usd { "nano-dollars" } else { meter.word() };
+                writeln!(
+                    f,
+                    "  {what}, {} in periods: {windows} admissions, {over} over their cap, the fullest at {whole}.{tenth} %, largest debt {debt} {unit}",
+                    meter.name(),
+                )?;
+            }
         }
         writeln!(
             f,

@@ -4,11 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::Clock as _;
+use domain::{Clock as _, Now};
 use tokio::task::JoinSet;
 
-use crate::books;
+use crate::bills::Known;
 use crate::chance::Chance;
+use crate::clerk::{Clerk, Record};
 use crate::edits::{self, Edited};
 use crate::history::{Call, Mode};
 use crate::judge::{Judgement, judge};
@@ -16,6 +17,7 @@ use crate::load::{Scene, Told, call};
 use crate::report::Report;
 use crate::subject::{Stamps, Subject};
 use crate::world::World;
+use crate::{bills, books, budgets};
 
 /// What a run is made of.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +45,8 @@ pub async fn run(plan: Plan, program: Option<&Path>) -> anyhow::Result<Report> {
         None => Subject::start(plan.mode).await?,
         Some(binary) => Subject::start_program(binary, plan.mode).await?,
     };
-    subject.set_up(&mut world).await?;
+    let endpoints = subject.set_up(&mut world).await?;
+    let clerk = Clerk::open(&world, subject.office(), subject.desk(), endpoints).await?;
     let length_us = u64::try_from(plan.load.as_micros()).unwrap_or(u64::MAX);
     let scene = Arc::new(Scene {
         world,
@@ -54,8 +57,9 @@ pub async fn run(plan: Plan, program: Option<&Path>) -> anyhow::Result<Report> {
         until_us: subject.clock.us().saturating_add(length_us),
         calls_max: CALLS_MAX / plan.callers.max(1),
     });
-    let (told, edited, debt_shown) = load(&scene, &subject, plan, &mut chance).await?;
-    let mut report = Report::new(plan, &told, &edited, debt_shown, subject.clock.steps());
+    let Loaded { told, edited, record, debt_shown } =
+        load(&scene, &subject, clerk, plan, &mut chance).await?;
+    let mut report = Report::new(plan, &told, (&edited, &record), debt_shown, subject.clock.steps());
     subject.quiet().await?;
     let calls = closed(&scene, told, &mut report);
     report.strays(subject.stage.strays());
@@ -65,17 +69,26 @@ pub async fn run(plan: Plan, program: Option<&Path>) -> anyhow::Result<Report> {
         let judgement: Judgement = judge((at, tree), timeline, &calls, &scene.clock, plan.mode);
         report.judged((at, tree), judgement, &calls);
     }
-    close_books(&scene, subject, &edited, &calls, &mut report).await?;
+    close_books(&scene, subject, (&edited, &record), &calls, &mut report).await?;
     Ok(report)
+}
+
+/// What came of the load.
+struct Loaded {
+    told: Vec<Told>,
+    edited: Edited,
+    record: Record,
+    debt_shown: u64,
 }
 
 /// Everything at once, until the time is over.
 async fn load(
     scene: &Arc<Scene>,
     subject: &Subject,
+    clerk: Clerk,
     plan: Plan,
     chance: &mut Chance,
-) -> anyhow::Result<(Vec<Told>, Edited, u64)> {
+) -> anyhow::Result<Loaded> {
     let mut callers = JoinSet::new();
     for _ in 0..plan.callers {
         callers.spawn(call(Arc::clone(scene), chance.fork()));
@@ -85,13 +98,14 @@ async fn load(
         Stamps::Foreign => None,
     };
     let edits = tokio::spawn(edits::edit(Arc::clone(scene), subject.desk(), chance.fork()));
+    let spending = tokio::spawn(clerk.work(Arc::clone(scene), chance.fork()));
     let asked = tokio::spawn(edits::ask(Arc::clone(scene), subject.desk(), chance.fork()));
     edits::break_down(Arc::clone(scene), &subject.model, chance.fork()).await;
     let told = callers.join_all().await;
     if let Some(steps) = steps {
         steps.await?;
     }
-    Ok((told, edits.await?, asked.await??))
+    Ok(Loaded { told, edited: edits.await?, record: spending.await?, debt_shown: asked.await?? })
 }
 
 fn closed(scene: &Scene, told: Vec<Told>, report: &mut Report) -> Vec<Call> {
@@ -107,16 +121,23 @@ fn closed(scene: &Scene, told: Vec<Told>, report: &mut Report) -> Vec<Call> {
 async fn close_books(
     scene: &Scene,
     subject: Subject,
-    edited: &Edited,
+    (edited, record): (&Edited, &Record),
     calls: &[Call],
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let bounds = books::bounds(&scene.world, calls, &scene.clock);
     let (shown, wrong) = books::counters(&scene.world, edited, &bounds, subject.desk()).await?;
     report.wrong(wrong);
-    let day = scene.clock.now().day();
+    // The latest time that any counter can have seen, so that none has a period that lies ahead.
+    let now = Now { wall_ms: scene.clock.latest_ms(u64::MAX), ..scene.clock.now() };
+    let lines_shown = subject.lines(&scene.world, now);
+    let (day, stamps) = (scene.clock.now().day(), subject.stamps());
     let ledger = subject.into_ledger().await?;
     report.wrong(books::ledger(&scene.world, &ledger.store, day, (&bounds, &shown)));
-    report.wrong(books::lines(&ledger.store, calls).await?);
+    let known = Known { world: &scene.world, calls, record, clock: &scene.clock, stamps };
+    let (booked, wrong) = bills::read(&ledger.store, known).await?;
+    report.wrong(wrong);
+    report.spent(booked.len(), budgets::judge(known, &booked, report.mode()));
+    report.wrong(budgets::compare(known, &booked, &ledger.store, (&lines_shown, now)).await?);
     Ok(())
 }

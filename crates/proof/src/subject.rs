@@ -8,16 +8,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use domain::Clock;
+use domain::{Clock, Now, Version};
 use gateway::keys::MANAGEMENT_KEY_VARIABLE;
 use gateway::node::{Node, Parts};
 use http::Method;
-use limits::Engine;
+use limits::{CounterKey, Engine, Home, Measure, Owner};
 use modelsim::ModelServer;
 use serde_json::{Value, json};
 use storage::{DecisionBounds, MasterKey, Options, Store};
 use tempfile::TempDir;
 
+use crate::budgets::Shown;
+use crate::clerk::{Endpoint, Office, target};
 use crate::clock::SteppedClock;
 use crate::history::Mode;
 use crate::http::Desk;
@@ -61,7 +63,7 @@ pub struct Subject {
 /// Where it runs.
 #[derive(Debug)]
 enum Gateway {
-    Here(Node),
+    Here { node: Node, store: Store, engine: Arc<Engine> },
     Process(Running),
 }
 
@@ -93,9 +95,17 @@ impl Subject {
         let store = open(dir.path(), MasterKey::from_bytes([7; 32]), &engine, &clock)?;
         gateway::keys::operator_key(&store, &*clock, dir.path(), Some(OPERATOR_KEY)).await?;
         let as_clock: Arc<dyn Clock> = Arc::<SteppedClock>::clone(&clock);
-        let node =
-            Node::start(Parts { config: &config, store, engine, clock: as_clock, environment: |_| None })?;
-        Ok(Self { clock, model, stage, addr: node.addr(), gateway: Gateway::Here(node), dir })
+        let parts = Parts {
+            config: &config,
+            store: store.clone(),
+            engine: Arc::clone(&engine),
+            clock: as_clock,
+            environment: |_| None,
+        };
+        let node = Node::start(parts)?;
+        let addr = node.addr();
+        let gateway = Gateway::Here { node, store, engine };
+        Ok(Self { clock, model, stage, addr, gateway, dir })
     }
 
     /// Starts this program.
@@ -131,7 +141,7 @@ impl Subject {
     #[must_use]
     pub fn stamps(&self) -> Stamps {
         match self.gateway {
-            Gateway::Here(_) => Stamps::Exact,
+            Gateway::Here { .. } => Stamps::Exact,
             Gateway::Process(_) => Stamps::Foreign,
         }
     }
@@ -143,7 +153,7 @@ impl Subject {
     pub async fn quiet(&self) -> anyhow::Result<()> {
         let quiet = async {
             match &self.gateway {
-                Gateway::Here(node) => {
+                Gateway::Here { node, .. } => {
                     while node.in_flight() > 0 {
                         tokio::time::sleep(POLL).await;
                     }
@@ -162,18 +172,19 @@ impl Subject {
         Desk::new(self.addr, OPERATOR_KEY)
     }
 
-    /// Sets up the endpoints and every group, with a key each.
+    /// Sets up the endpoints with their prices, and every group, with a key each. Where the endpoints are.
     ///
     /// # Errors
     /// A group that the gateway does not take.
-    pub async fn set_up(&self, world: &mut World) -> anyhow::Result<()> {
+    pub async fn set_up(&self, world: &mut World) -> anyhow::Result<Vec<Endpoint>> {
         let mut desk = self.desk();
-        for slug in SLUGS {
-            let target = json!({
-                "provider": "OPENAI_COMPATIBLE", "base_url": self.model.base_url(), "target_model": "simulated",
-            });
-            let endpoint = json!({ "slug": slug, "targets": [target] });
-            desk.must(Method::POST, "/v1/gateway/endpoints", &endpoint).await?;
+        let mut endpoints = Vec::new();
+        for (slug, price) in SLUGS.into_iter().zip(&world.prices) {
+            let base_url = self.model.base_url();
+            let endpoint = json!({ "slug": slug, "targets": [target(&base_url, price)] });
+            let made = desk.must(Method::POST, "/v1/gateway/endpoints", &endpoint).await?;
+            endpoints
+                .push(Endpoint { path: format!("/v1/gateway/endpoints/{}", text(&made, "id")?), base_url });
         }
         for (at, tree) in world.trees.iter_mut().enumerate() {
             let mode = match tree.mode {
@@ -192,9 +203,36 @@ impl Subject {
                 let keys = format!("/v1/gateway/groups/{}/api_keys", tree.groups[group].id);
                 let made = desk.must(Method::POST, &keys, &json!({})).await?;
                 tree.groups[group].key = text(&made, "api_key")?;
+                let listed = desk.must(Method::GET, &keys, &Value::Null).await?;
+                tree.groups[group].prefix = text(&listed["items"][0], "prefix")?;
             }
         }
-        Ok(())
+        Ok(endpoints)
+    }
+
+    /// Where model configs are edited: where the gateway runs in this process.
+    #[must_use]
+    pub fn office(&self) -> Option<Office> {
+        let Gateway::Here { store, .. } = &self.gateway else { return None };
+        let workspace = store.snapshot().workspaces().next()?.id;
+        Some(Office { store: store.clone(), clock: Arc::clone(&self.clock), workspace })
+    }
+
+    /// How every line of every model config stands at this time.
+    #[must_use]
+    pub fn lines(&self, world: &World, now: Now) -> Vec<Shown> {
+        let Gateway::Here { store, engine, .. } = &self.gateway else { return Vec::new() };
+        let snapshot = store.snapshot();
+        let roots =
+            world.trees.iter().filter_map(|tree| tree.groups.first()?.id.parse().ok()).map(Home::Tree);
+        let workspaces = snapshot.workspaces().map(|workspace| Home::Workspace(workspace.id));
+        let homes: Vec<Home> = roots.chain(workspaces).collect();
+        Shown::all(&snapshot, |config, line| {
+            let counter = CounterKey { owner: Owner::Line(line.id), measure: Measure::Spend(line.meter) };
+            // Its counter is in one of them, wherever that should be.
+            let live = homes.iter().filter_map(|home| engine.peek(*home, &counter, Version::default(), now));
+            (store.line_used(&snapshot, config, line, now), live.map(|reading| reading.pending).sum())
+        })
     }
 
     /// Stops the gateway and opens its ledger again, as the next start would. A process is killed: whatever it has
@@ -204,8 +242,10 @@ impl Subject {
     /// A ledger that cannot be opened.
     pub async fn into_ledger(self) -> anyhow::Result<Ledger> {
         let master_key = match self.gateway {
-            Gateway::Here(node) => {
+            Gateway::Here { node, store, .. } => {
                 node.shut_down().await;
+                // The last handle but those of the node.
+                store.close();
                 MasterKey::from_bytes([7; 32])
             }
             Gateway::Process(running) => {

@@ -58,6 +58,10 @@ pub struct Sighting {
     pub place: (u16, u16, u16),
     /// How it was asked for.
     pub delivery: Delivery,
+    /// For whom, if it says.
+    pub user: Option<&'static str>,
+    /// What the model server tells of its cache.
+    pub cache: (u64, u64),
     /// Tokens of its prompt.
     pub prompt: u64,
     /// Tokens of output that it declared.
@@ -85,8 +89,8 @@ pub struct Sighting {
 /// What becomes of a sighting.
 #[derive(Debug)]
 pub enum Verdict {
-    /// Refused by a limit.
-    Refused,
+    /// Refused by a limit, with this status.
+    Refused(u16),
     /// Refused by a limit, and at the model server all the same.
     RefusedAndServed,
     /// Answered as if by the model server, which has never seen it.
@@ -109,9 +113,10 @@ impl Sighting {
     pub fn verdict(&self) -> Verdict {
         let arrived = self.slip.arrived_us().is_some();
         match self.seen {
-            Seen::Status(429, Source::Gateway) if arrived => Verdict::RefusedAndServed,
-            Seen::Status(429, Source::Gateway) => Verdict::Refused,
-            Seen::Status(status @ (400..=428 | 430..=499), Source::Gateway) => Verdict::Unexpected(status),
+            // 402: by budgets alone.
+            Seen::Status(402 | 429, Source::Gateway) if arrived => Verdict::RefusedAndServed,
+            Seen::Status(status @ (402 | 429), Source::Gateway) => Verdict::Refused(status),
+            Seen::Status(status @ 400..=499, Source::Gateway) => Verdict::Unexpected(status),
             Seen::Status(status @ 200..=399, _) | Seen::Status(status, Source::Upstream) if !arrived => {
                 Verdict::Unserved(status)
             }
@@ -129,12 +134,15 @@ impl Sighting {
         let stamped = self.stamped.unwrap_or(Span { earliest_us: self.sent_us, latest_us: u64::MAX });
         let tokens_min = self.least();
         Call {
+            number: self.slip.number(),
             id: self.id,
             tree,
             group,
             slug,
+            user: self.user,
             admitted: true,
             streamed: self.delivery == Delivery::Streamed,
+            sent_us: self.sent_us,
             // The stamp is read when the admission begins; the charge is made when its lock is had, which is before
             // the call goes to the model server, and before anything is answered.
             span: Span {
@@ -146,6 +154,7 @@ impl Sighting {
             declared: self.declared,
             tokens_min,
             tokens_max: self.most().max(tokens_min),
+            cache: self.is_exact().then_some(self.cache),
         }
     }
 

@@ -9,6 +9,8 @@
 use serde_json::{Value, json};
 
 use crate::chance::Chance;
+use crate::configs::{self, Config};
+use crate::prices::Price;
 
 /// The models that every group may call.
 pub const SLUGS: [&str; 2] = ["acme/m1", "acme/m2"];
@@ -56,6 +58,17 @@ pub enum Manners {
     Wild,
 }
 
+impl Manners {
+    /// End users that calls of such trees are made for, and of no others.
+    #[must_use]
+    pub fn users(self) -> [&'static str; 3] {
+        match self {
+            Self::Declared => ["ada", "bo", "cleo"],
+            Self::Wild => ["mallory", "nix", "oz"],
+        }
+    }
+}
+
 /// One group.
 #[derive(Debug, Clone)]
 pub struct Group {
@@ -65,6 +78,8 @@ pub struct Group {
     pub id: String,
     /// A key of it. Given by the gateway.
     pub key: String,
+    /// What the key begins with, and is known by.
+    pub prefix: String,
 }
 
 /// One tree of groups with its first limits.
@@ -85,6 +100,10 @@ pub struct Tree {
 pub struct World {
     /// The trees.
     pub trees: Vec<Tree>,
+    /// What each model costs at first.
+    pub prices: Vec<Price>,
+    /// What may be spent, on what and for whom.
+    pub configs: Vec<Config>,
 }
 
 impl Kind {
@@ -107,7 +126,10 @@ impl World {
     pub fn draw(chance: &mut Chance) -> Self {
         let mode = |at: usize| if at.is_multiple_of(2) { Mode::Cascading } else { Mode::Independent };
         let manners = |at: usize| if at % 4 < 2 { Manners::Declared } else { Manners::Wild };
-        Self { trees: (0..TREES).map(|at| Tree::draw(mode(at), manners(at), chance)).collect() }
+        let trees: Vec<Tree> = (0..TREES).map(|at| Tree::draw(mode(at), manners(at), chance)).collect();
+        let prices = (0..SLUGS.len()).map(|slug| Price::draw(slug, chance)).collect();
+        let configs = configs::draw(&trees, chance);
+        Self { trees, prices, configs }
     }
 }
 
@@ -120,7 +142,7 @@ impl Tree {
         let branches = (0..2 + chance.index(4)).map(|_| Some(chance.index(depth - 1))).collect::<Vec<_>>();
         for parent in parents.into_iter().chain(branches) {
             let at = tree.groups.len();
-            tree.groups.push(Group { parent, id: String::new(), key: String::new() });
+            tree.groups.push(Group { parent, id: String::new(), key: String::new(), prefix: String::new() });
             tree.limits.push(Limits::default());
             for slug in 0..SLUGS.len() {
                 for kind in 0..KINDS.len() {

@@ -5,10 +5,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use domain::{Entry, GroupId, Now, Outcome, RequestId, Slug, Usage, UsageSource};
+use domain::{
+    Entry, GroupId, LineId, Meter, Now, Outcome, Pricing, RequestId, Slug, Tariff, Usage, UsageSource, Usd,
+};
 use http::StatusCode;
 use limits::{
-    Admission, Decision, Estimate, Outset, Refusal, Reservation, Rule, Seen, Standings, TopUp, Usual,
+    Admission, Ask, Decision, Estimate, Outset, Refusal, Reservation, Rule, Seen, Size, Standings, TopUp,
+    Usual,
 };
 use storage::Permit;
 use wire::{Call, Operation};
@@ -79,6 +82,12 @@ pub(crate) struct Facts {
     pub(crate) upstream_model: Arc<str>,
     pub(crate) groups: Arc<[GroupId]>,
     pub(crate) metadata: Option<Box<str>>,
+    /// The end user it is made for.
+    user: Option<Arc<str>>,
+    /// What its tokens cost.
+    price: Option<Arc<Pricing>>,
+    /// The lines of model configs that it is charged to.
+    lines: Arc<[(LineId, Meter)]>,
     /// What was known of it before it was made.
     pub(crate) outset: Outset,
     /// What the output is held or taken for.
@@ -97,7 +106,7 @@ pub(crate) struct Facts {
 impl Facts {
     pub(crate) fn new(
         request_id: RequestId,
-        caller: &Caller,
+        (caller, user): (&Caller, Option<Arc<str>>),
         (route, lane): (&Route, &Lane),
         (call, outset): (&Call<'_>, Outset),
     ) -> Self {
@@ -111,6 +120,9 @@ impl Facts {
             upstream_model: model.unwrap_or_else(|| route.slug.as_str().into()),
             groups: Arc::clone(&lane.groups),
             metadata: call.metadata().map(Into::into),
+            user,
+            price: route.destination.price.clone().filter(|_| route.operation.is_priced()),
+            lines: Arc::clone(&lane.lines),
             outset,
             output: 0,
             usual: lane.usual.clone(),
@@ -119,6 +131,19 @@ impl Facts {
             admitted_at: Now::default(),
             admission: route.admission,
         }
+    }
+
+    /// What the call's tokens may cost at most. Nothing, where they have no price.
+    fn tariff(&self) -> Tariff {
+        self.price.as_ref().map(|price| price.tariff(self.outset.prompt)).unwrap_or_default()
+    }
+
+    /// What a call with this usage costs; none where it has no price.
+    fn cost(&self, usage: &Usage) -> Option<Usd> {
+        if !self.operation.is_priced() {
+            return Some(Usd::ZERO);
+        }
+        self.price.as_ref().map(|price| price.cost(usage))
     }
 }
 
@@ -134,7 +159,8 @@ pub(crate) async fn admit(
     let now = shared.clock.now();
     let Estimate { prompt, output, need } = facts.outset.estimate(rule);
     let seen = &mut *seen.lock().unwrap_or_else(PoisonError::into_inner);
-    match shared.engine.reserve(&lane.path, need, now, Some(seen)) {
+    let ask = Ask { need, tariff: facts.tariff() };
+    match shared.engine.reserve(&lane.path, ask, now, Some(seen)) {
         Decision::Stale => Ok(Outlook::Stale),
         Decision::Refused(refusal) => {
             record::refused(shared, lane, &facts, &refusal);
@@ -142,8 +168,8 @@ pub(crate) async fn admit(
         }
         Decision::Admitted(Admission { reservation, standings }) => {
             shared.call_begins();
-            let tokens = reservation.tokens();
-            let (output, allowance) = allowed(rule, output, tokens.saturating_sub(prompt));
+            let held = reservation.held();
+            let (output, allowance) = allowed(rule, output, held.tokens.saturating_sub(prompt));
             let at = reservation.admitted_at();
             // The clock's own reading: the tree's may be a little later, which no caller could make sense of.
             facts.request_id = facts.request_id.at(now.wall_ms);
@@ -156,7 +182,7 @@ pub(crate) async fn admit(
                 allowance,
                 first_byte_ms: None,
             };
-            record::admitted(shared, lane, admitted.facts(), tokens, seen);
+            record::admitted(shared, lane, admitted.facts(), held, seen);
             Ok(Outlook::Admitted(Box::new(admitted), standings))
         }
     }
@@ -228,7 +254,7 @@ impl Admitted {
     /// Usage as far as we can tell ourselves: the prompt, and `output` tokens seen.
     pub(crate) fn counted(&self, output: u64) -> Usage {
         let input = self.facts.outset.prompt;
-        Usage { input, output, cached: 0, source: UsageSource::Estimated }
+        Usage { input, output, cached: 0, cache_written: 0, source: UsageSource::Estimated }
     }
 
     /// Usage if nobody ever tells: everything that the call could have used. Leaving early is no discount.
@@ -240,10 +266,12 @@ impl Admitted {
         // Read first: whatever goes wrong with it leaves the call to be ended once more.
         let now = self.shared.clock.now();
         let Some((reservation, permit)) = self.held.take() else { return };
-        let now = self.shared.engine.settle(reservation, ending.usage.total(), now);
+        let cost = self.facts.cost(&ending.usage);
+        let used = Size { tokens: ending.usage.total(), usd: cost.unwrap_or_default() };
+        let now = self.shared.engine.settle(reservation, used, now);
         self.learn(&ending);
         self.log(&ending, now);
-        permit.record(self.entry(ending, now));
+        permit.record(self.entry(ending, cost, now));
         self.shared.call_ends();
     }
 
@@ -256,7 +284,7 @@ impl Admitted {
         }
     }
 
-    fn entry(&mut self, ending: Ending, now: Now) -> Entry {
+    fn entry(&mut self, ending: Ending, cost: Option<Usd>, now: Now) -> Entry {
         let facts = &mut self.facts;
         let group = &facts.caller.group;
         Entry {
@@ -276,6 +304,10 @@ impl Admitted {
             upstream_status: ending.status,
             first_byte_ms: self.first_byte_ms,
             metadata: facts.metadata.take(),
+            user: facts.user.take(),
+            cost,
+            price: facts.price.take(),
+            lines: Arc::clone(&facts.lines),
         }
     }
 

@@ -8,6 +8,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use storage::TurnedAway;
 use wire::{Dialect, ErrorBody, Malformed, Operation};
 
+use crate::barred::Barred;
 use crate::body::Body;
 use crate::refusal::Refused;
 use crate::upstream::{DialError, SendError};
@@ -16,24 +17,12 @@ use crate::upstream::{DialError, SendError};
 #[derive(Debug)]
 pub(crate) enum Error {
     UnknownRoute,
-    WrongMethod {
-        allowed: &'static str,
-    },
+    WrongMethod { allowed: &'static str },
     InvalidKey,
     NotOnboarded,
     Malformed(Malformed),
     Body(BodyFault),
-    /// `hard` admission, and nobody but the model server can count the prompt.
-    Uncountable,
-    NotAllowed {
-        slug: String,
-    },
-    NoEndpoint {
-        slug: String,
-    },
-    Unsupported {
-        provider: &'static str,
-    },
+    Barred(Barred),
     Refused(Box<Refused>),
     LedgerFull,
     Overloaded,
@@ -102,32 +91,7 @@ impl Error {
                 "workspace_not_onboarded",
                 "The workspace of this key is not onboarded; ask the operator of this gateway.",
             ),
-            Self::NotAllowed { slug } => face(
-                StatusCode::FORBIDDEN,
-                "permission_error",
-                "model_not_allowed",
-                format!("This key may not call the model `{slug}`; GET /v1/models lists those it may."),
-            ),
-            Self::NoEndpoint { slug } => bad(
-                StatusCode::NOT_FOUND,
-                "model_not_found",
-                format!(
-                    "The model `{slug}` has no endpoint at the moment; ask the operator of this gateway."
-                ),
-            ),
-            Self::Unsupported { provider } => bad(
-                StatusCode::BAD_REQUEST,
-                "unsupported_for_target",
-                format!(
-                    "This model is served by {provider}, which does not serve this path; use another model or another path."
-                ),
-            ),
-            Self::Uncountable => bad(
-                StatusCode::BAD_REQUEST,
-                "uncountable_prompt",
-                "This model is limited to the token, and a part of this prompt is not in the request; \
-                 send the whole conversation with each call, and files as data instead of references.",
-            ),
+            Self::Barred(barred) => barred.face(),
             Self::Refused(refused) => refused.face(),
             Self::LedgerFull => unable(
                 "store_unavailable",
@@ -167,10 +131,7 @@ impl Error {
             | Self::NotOnboarded
             | Self::Body(_)
             | Self::Malformed(_)
-            | Self::Uncountable
-            | Self::NotAllowed { .. }
-            | Self::NoEndpoint { .. }
-            | Self::Unsupported { .. }
+            | Self::Barred(_)
             | Self::Upstream(_) => {}
         }
         response
@@ -181,7 +142,7 @@ impl Error {
         self.body(operation.dialect(), &self.face(), request_id).to_stream_event(operation)
     }
 
-    fn body<'a>(&self, dialect: Dialect, face: &'a Face, request_id: &'a str) -> ErrorBody<'a> {
+    fn body<'a>(&'a self, dialect: Dialect, face: &'a Face, request_id: &'a str) -> ErrorBody<'a> {
         ErrorBody {
             message: &face.message,
             kind: match dialect {
@@ -203,15 +164,7 @@ impl Error {
 
     /// Whether it was decided about a known caller and its model alone.
     pub(crate) fn turned_away(&self) -> Option<TurnedAway> {
-        if let Self::NotAllowed { .. } = self {
-            Some(TurnedAway::NotAllowed)
-        } else if let Self::NoEndpoint { .. } = self {
-            Some(TurnedAway::NoEndpoint)
-        } else if let Self::Uncountable = self {
-            Some(TurnedAway::Uncountable)
-        } else {
-            None
-        }
+        if let Self::Barred(barred) = self { barred.turned_away() } else { None }
     }
 
     fn refused(&self) -> Option<&Refused> {
@@ -219,11 +172,16 @@ impl Error {
     }
 }
 
-fn face(status: StatusCode, kind: &'static str, code: &'static str, message: impl Into<String>) -> Face {
+pub(crate) fn face(
+    status: StatusCode,
+    kind: &'static str,
+    code: &'static str,
+    message: impl Into<String>,
+) -> Face {
     Face { status, kind, code, param: None, message: message.into() }
 }
 
-fn bad(status: StatusCode, code: &'static str, message: impl Into<String>) -> Face {
+pub(crate) fn bad(status: StatusCode, code: &'static str, message: impl Into<String>) -> Face {
     face(status, "invalid_request_error", code, message)
 }
 

@@ -11,6 +11,7 @@
 
 mod admit;
 mod authenticate;
+mod barred;
 mod body;
 mod drain;
 mod error;
@@ -34,11 +35,12 @@ mod settings;
 mod steps;
 mod target;
 mod upstream;
+mod user;
 mod worker;
 
 pub use body::Body;
 pub use outgoing::Outgoing;
 pub use probe::{Probed, probe};
-pub use settings::{Bearer, CallLog, OnClientGone, Settings, Timeouts, UpstreamSettings};
+pub use settings::{Bearer, CallLog, DeclaredUsers, OnClientGone, Settings, Timeouts, UpstreamSettings};
 pub use upstream::{DialError, Dialer, Origin, Trust, Upstream, dial};
 pub use worker::{Shared, Worker};

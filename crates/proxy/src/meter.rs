@@ -19,7 +19,7 @@ use bytes::{Bytes, BytesMut};
 use domain::{Outcome, Usage};
 use limits::TopUp;
 use tokio::time::{Instant, Sleep};
-use wire::{AnswerStream, Cut, Operation, UsageChunk};
+use wire::{AnswerStream, Cut, Operation, ReportedInput, UsageChunk};
 
 use crate::admit::{Admitted, Allowance, Ending};
 use crate::error::{Error, UpstreamFailure};
@@ -245,7 +245,12 @@ impl MeteredStream {
             let counted = admitted.counted(self.written());
             // Some servers tell the prompt at once and the rest at the end, which did not come.
             let told = self.events.reported_input();
-            told.map_or(counted, |(input, cached)| Usage { input, cached, ..counted })
+            told.map_or(counted, |ReportedInput { tokens: input, cached, cache_written }| Usage {
+                input,
+                cached,
+                cache_written,
+                ..counted
+            })
         })
     }
 }

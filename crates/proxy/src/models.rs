@@ -6,6 +6,7 @@ use http::{HeaderValue, Response, header};
 use serde_json::{Value, json};
 
 use crate::authenticate::Caller;
+use crate::barred::Barred;
 use crate::body::Body;
 use crate::error::Error;
 use crate::route::shown;
@@ -24,7 +25,7 @@ pub(crate) fn get(snapshot: &Snapshot, caller: &Caller, slug: &str) -> Result<Re
     let granted = caller.group.model(&slug);
     match granted.and_then(|model| snapshot.endpoint_of(&caller.group, &model.slug)) {
         Some(endpoint) => Ok(answer(&render(endpoint))),
-        None => Err(Error::NoEndpoint { slug: shown(&slug) }),
+        None => Err(Barred::NoEndpoint { slug: shown(&slug) }.into()),
     }
 }
 

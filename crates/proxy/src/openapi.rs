@@ -7,10 +7,17 @@ use serde_json::{Map, Value, json};
 use wire::{Dialect, Operation};
 
 /// Errors that we make on a route that can cost something: status, and when.
-const ERRORS: [(&str, &str); 12] = [
-    ("400", "The body cannot be read, or the model's server does not serve this path."),
+const ERRORS: [(&str, &str); 13] = [
+    (
+        "400",
+        "The body cannot be read, the model's server does not serve this path, or no end user is named where one has to be.",
+    ),
     ("401", "The key is missing, unknown or revoked."),
-    ("403", "The key may not call this model, or its workspace is not onboarded."),
+    ("402", "A budget says no. `error.limit` tells which, and when its period ends."),
+    (
+        "403",
+        "The key may not call this model, its workspace is not onboarded, or a budget applies and the model has no price.",
+    ),
     ("404", "The model has no endpoint."),
     ("408", "The request came too slowly."),
     ("413", "The body is too long."),
@@ -211,21 +218,7 @@ fn schemas() -> Value {
                 "request_id": text,
             },
         },
-        "LimitNote": {
-            "type": "object",
-            "description": "The limit that refused the call. Calls in flight (`CONCURRENCY`) have no unit and no window.",
-            "required": ["type", "threshold", "scope"],
-            "properties": {
-                "type": { "type": "string", "enum": ["TOKEN", "REQUEST", "CONCURRENCY"] },
-                "unit": { "type": "string", "enum": ["SECOND", "MINUTE", "DAY"] },
-                "window": text,
-                "threshold": whole,
-                "scope": { "type": "string", "enum": ["group", "ancestor"] },
-                "source_group": text,
-                "used": whole,
-                "retry_after_s": whole,
-            },
-        },
+        "LimitNote": limit_note(),
         "Model": {
             "type": "object",
             "required": ["id", "object", "created", "owned_by"],
@@ -238,6 +231,30 @@ fn schemas() -> Value {
                 "object": { "const": "list" },
                 "data": { "type": "array", "items": { "$ref": "#/components/schemas/Model" } },
             },
+        },
+    })
+}
+
+fn limit_note() -> Value {
+    let text = json!({ "type": "string" });
+    let whole = json!({ "type": "integer", "minimum": 0 });
+    json!({
+        "type": "object",
+        "description": "The limit that refused the call. Calls in flight (`CONCURRENCY`) have no unit and no window; one of a model config names the config, and the budget or rate limit.",
+        "required": ["type", "threshold", "scope"],
+        "properties": {
+            "type": { "type": "string", "enum": ["TOKEN", "REQUEST", "USD", "CONCURRENCY"] },
+            "unit": { "type": "string", "enum": ["SECOND", "MINUTE", "DAY", "PERIOD"] },
+            "window": text,
+            "threshold": { "type": "number", "minimum": 0, "description": "Of a budget in USD, as is `used`." },
+            "scope": { "type": "string", "enum": ["group", "ancestor", "model_config"] },
+            "source_group": text,
+            "model_config_id": text,
+            "budget_id": text,
+            "rate_limit_id": text,
+            "resets_at": { "type": "string", "format": "date-time" },
+            "used": { "type": "number", "minimum": 0 },
+            "retry_after_s": whole,
         },
     })
 }

@@ -4,10 +4,11 @@
 //! Follows draft-ietf-httpapi-ratelimit-headers-10. A value that is not known is left out, never a sentinel.
 
 use std::fmt::{self, Write as _};
+use std::sync::Arc;
 
-use domain::{GroupId, LimitType, Now, Unit};
+use domain::{GroupId, LimitType, Meter, Now, Unit};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use limits::{CounterScope, Measure, Path, Standings};
+use limits::{ConfigLine, CounterScope, Measure, Owner, Path, PathLimit, Source, Standings};
 use wire::Dialect;
 
 const NANOS_PER_MS: u64 = 1_000_000;
@@ -40,15 +41,24 @@ const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// One of the limits that the caller is shown, at the moment of the decision.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Row {
     kind: LimitType,
-    unit: Unit,
-    /// Whose counter it is, where it is not the caller's own: policies are told apart by their names.
-    ancestor: Option<GroupId>,
+    span: Span,
     threshold: u64,
     remaining: u64,
     reset_s: u64,
+}
+
+/// How long a limit's window is, and what tells its policy from others of the same length.
+#[derive(Debug, Clone)]
+enum Span {
+    /// Of the caller's own group.
+    Own(Unit),
+    /// Of an ancestor.
+    Above(Unit, GroupId),
+    /// Of a model config.
+    Period(Arc<ConfigLine>),
 }
 
 /// The limits that the caller is shown, at the moment of the decision.
@@ -59,13 +69,18 @@ pub(crate) struct RateHeaders {
     at_ms: u64,
 }
 
-/// The name of a policy: `tokens-minute`, or `tokens-minute-` and the ancestor whose counter it is.
+/// The name of a policy: `tokens-minute`, or `tokens-minute-` and the ancestor whose counter it is, or `tokens-period-`
+/// and the line of a model config.
 struct PolicyName<'a>(&'a Row);
 
 impl fmt::Display for PolicyName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", kind_word(self.0.kind), unit_word(self.0.unit))?;
-        self.0.ancestor.map_or(Ok(()), |ancestor| write!(f, "-{ancestor}"))
+        let kind = kind_word(self.0.kind);
+        match &self.0.span {
+            Span::Own(unit) => write!(f, "{kind}-{}", unit_word(*unit)),
+            Span::Above(unit, ancestor) => write!(f, "{kind}-{}-{ancestor}", unit_word(*unit)),
+            Span::Period(line) => write!(f, "{kind}-period-{}", line.line),
+        }
     }
 }
 
@@ -73,18 +88,14 @@ impl RateHeaders {
     pub(crate) fn new(path: &Path, standings: &Standings, now: Now) -> Self {
         let row = |standing: limits::Standing| {
             let limit = &path.limits()[standing.limit];
-            match limit.counter.measure {
-                Measure::Use(kind, unit) => Some(Row {
-                    kind,
-                    unit,
-                    ancestor: (limit.scope == CounterScope::Ancestor).then_some(limit.counter.owner),
-                    threshold: limit.threshold,
-                    remaining: standing.remaining,
-                    reset_s: seconds(standing.reset_nanos),
-                }),
-                // Standings have none of these: no header has a place for them.
-                Measure::Concurrency => None,
-            }
+            let (kind, span) = told(limit)?;
+            Some(Row {
+                kind,
+                span,
+                threshold: limit.threshold,
+                remaining: standing.remaining,
+                reset_s: seconds(standing.reset_nanos),
+            })
         };
         Self { rows: standings.iter().filter_map(row).collect(), at_ms: now.wall_ms }
     }
@@ -107,7 +118,7 @@ impl RateHeaders {
             let quota = row.threshold.min(FIELD_INTEGER_MAX);
             let left = row.remaining.min(FIELD_INTEGER_MAX);
             // Writing to a String cannot fail.
-            let _ = write!(policy, "{separator}\"{name}\";q={quota};w={}", row.unit.seconds());
+            let _ = write!(policy, "{separator}\"{name}\";q={quota};w={}", row.span.seconds());
             let _ = write!(standing, "{separator}\"{name}\";r={left};t={}", row.reset_s);
         }
         put(headers, POLICY, policy);
@@ -127,6 +138,33 @@ impl RateHeaders {
             Dialect::Anthropic => moment(self.at_ms, row.reset_s),
         };
         put(headers, reset, when);
+    }
+}
+
+/// What a limit counts and over which span, if headers have a place for it: not for dollars, nor for calls in flight.
+fn told(limit: &PathLimit) -> Option<(LimitType, Span)> {
+    match (limit.counter.measure, &limit.counter.owner, &limit.source) {
+        (Measure::Use(kind, unit), Owner::Model(owner, _), _) => {
+            let is_above = limit.scope == CounterScope::Ancestor;
+            Some((kind, if is_above { Span::Above(unit, *owner) } else { Span::Own(unit) }))
+        }
+        (Measure::Spend(Meter::Tokens), _, Source::Config(line)) => {
+            Some((LimitType::Token, Span::Period(Arc::clone(line))))
+        }
+        (Measure::Spend(Meter::Requests), _, Source::Config(line)) => {
+            Some((LimitType::Request, Span::Period(Arc::clone(line))))
+        }
+        (Measure::Use(..) | Measure::Spend(_) | Measure::Concurrency, _, _) => None,
+    }
+}
+
+impl Span {
+    /// Length in seconds, at least 1.
+    fn seconds(&self) -> u64 {
+        match self {
+            Self::Own(unit) | Self::Above(unit, _) => unit.seconds(),
+            Self::Period(line) => line.reset.length_ms().div_ceil(1_000),
+        }
     }
 }
 

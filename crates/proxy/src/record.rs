@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use domain::{Admission, Now, RequestId};
-use limits::{Refusal, Seen};
+use limits::{Refusal, Seen, Size};
 use storage::{DecisionFacts, DecisionOutcome, TurnedAway};
 
 use crate::admit::Facts;
@@ -17,10 +17,10 @@ use crate::route::shown;
 use crate::worker::Shared;
 
 /// A call that was admitted, and how its limits stood then; what is left in `seen` is of no use.
-pub(crate) fn admitted(shared: &Shared, lane: &Lane, facts: &Facts, tokens: u64, seen: &mut Seen) {
+pub(crate) fn admitted(shared: &Shared, lane: &Lane, facts: &Facts, held: Size, seen: &mut Seen) {
     let outcome = DecisionOutcome::Admitted;
     if shared.store.decisions().keeps(outcome) {
-        shared.store.decisions().admitted(noted(lane, facts, facts.admitted_at, tokens, outcome), seen);
+        shared.store.decisions().admitted(noted(lane, facts, facts.admitted_at, held, outcome), seen);
     }
 }
 
@@ -28,7 +28,7 @@ pub(crate) fn admitted(shared: &Shared, lane: &Lane, facts: &Facts, tokens: u64,
 pub(crate) fn refused(shared: &Shared, lane: &Lane, facts: &Facts, refusal: &Refusal) {
     let outcome = DecisionOutcome::Refused { binding: refusal.limit, verdict: refusal.verdict };
     if shared.store.decisions().keeps(outcome) {
-        let noted = noted(lane, facts, refusal.at, refusal.tokens, outcome);
+        let noted = noted(lane, facts, refusal.at, refusal.asked, outcome);
         shared.store.decisions().record(noted, &refusal.states);
     }
 }
@@ -50,7 +50,7 @@ pub(crate) fn turned_away(shared: &Shared, id: RequestId, caller: &Caller, model
         model: shown(model).into(),
         mode: mode(shared, caller, model, why),
         output_max: None,
-        tokens: 0,
+        asked: Size::default(),
         limits: Arc::default(),
         outcome,
     };
@@ -63,13 +63,13 @@ fn mode(shared: &Shared, caller: &Caller, model: &str, why: TurnedAway) -> Admis
     match why {
         // Only there every token has to be counted.
         TurnedAway::Uncountable => Admission::Hard,
-        TurnedAway::NotAllowed | TurnedAway::NoEndpoint => {
+        TurnedAway::NotAllowed | TurnedAway::NoEndpoint | TurnedAway::NoUser | TurnedAway::Unpriced => {
             caller.group.model(model).map_or(otherwise, |granted| granted.admission(None, otherwise))
         }
     }
 }
 
-fn noted(lane: &Lane, facts: &Facts, at: Now, tokens: u64, outcome: DecisionOutcome) -> DecisionFacts {
+fn noted(lane: &Lane, facts: &Facts, at: Now, asked: Size, outcome: DecisionOutcome) -> DecisionFacts {
     DecisionFacts {
         request_id: facts.request_id,
         at,
@@ -79,7 +79,7 @@ fn noted(lane: &Lane, facts: &Facts, at: Now, tokens: u64, outcome: DecisionOutc
         model: (&facts.slug).into(),
         mode: facts.admission,
         output_max: facts.outset.output_max,
-        tokens,
+        asked,
         limits: lane.path.shared_limits(),
         outcome,
     }

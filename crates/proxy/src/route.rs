@@ -6,6 +6,7 @@ use domain::{Admission, Slug, Snapshot};
 use wire::Operation;
 
 use crate::authenticate::Caller;
+use crate::barred::Barred;
 use crate::error::Error;
 use crate::target::Destination;
 use crate::worker::Worker;
@@ -26,9 +27,9 @@ pub(crate) fn choose_route(
     caller: &Caller,
     (operation, model): (Operation, &str),
 ) -> Result<Route, Error> {
-    let granted = caller.group.model(model).ok_or_else(|| Error::NotAllowed { slug: shown(model) })?;
+    let granted = caller.group.model(model).ok_or_else(|| Barred::NotAllowed { slug: shown(model) })?;
     let endpoint = snapshot.endpoint_of(&caller.group, &granted.slug);
-    let endpoint = endpoint.ok_or_else(|| Error::NoEndpoint { slug: shown(model) })?;
+    let endpoint = endpoint.ok_or_else(|| Barred::NoEndpoint { slug: shown(model) })?;
     let settings = &worker.shared.settings;
     let destination = worker.targets.resolve(endpoint, snapshot, &settings.upstream)?;
     destination.path_of(operation)?;

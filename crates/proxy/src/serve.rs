@@ -3,27 +3,29 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use domain::{Admission, Now, RequestId, Slug, Snapshot};
+use domain::{Admission, Now, RequestId, Slug, Snapshot, Unpriced};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use hyper::body::{Body as _, Incoming};
-use limits::{Outset, Rule, Shows};
+use limits::{Epoch, Outset, Rule, Shows};
 use tokens::Tokenizer;
 use wire::{Call, Dialect, Operation};
 
 use crate::admit::{Admitted, Facts, Outlook, admit};
 use crate::authenticate::{Caller, authenticate};
+use crate::barred::Barred;
 use crate::body::Body;
 use crate::error::Error;
 use crate::forward::{Outbound, forward};
 use crate::intake;
 use crate::models;
-use crate::paths::{Lane, compile};
+use crate::paths::{self, Lane, PathCaller, compile};
 use crate::prompt::PromptCount;
 use crate::rate_headers::RateHeaders;
 use crate::record;
 use crate::refusal::Refused;
 use crate::route::{Route, choose_route};
 use crate::settings::CallLog;
+use crate::user::user_of;
 use crate::worker::Worker;
 
 /// How often a call looks at the configuration again when it changes under its hands. Each look, but for one after a
@@ -147,6 +149,7 @@ impl Worker {
         call: &Call<'_>,
     ) -> Result<(Box<Admitted>, Route), Error> {
         let (mut prompt, mut memory) = (PromptCount::default(), Memory::Trusted);
+        let settings = &self.shared.settings;
         for _ in 0..LOOKS_MAX {
             // A body may take long to arrive, a prompt to be counted; what was edited meanwhile counts.
             if !Arc::ptr_eq(&view.snapshot, &self.shared.store.snapshot()) {
@@ -158,15 +161,20 @@ impl Worker {
             let route =
                 choose_route(self, snapshot, caller, (call.operation(), call.model())).inspect_err(note)?;
             trace.slug = Some(route.slug.clone());
-            let lane = self.lane(&view, &route, memory);
-            let tokenizer = if lane.limits_tokens { route.destination.tokenizer } else { Tokenizer::Bytes };
+            let user = user_of(settings, caller, headers, call);
+            if user.is_none() && settings.user_required {
+                return Err(Barred::NoUser.into()).inspect_err(note);
+            }
+            let lane = self.lane(&view, &route, user.as_ref(), memory);
+            self.check_price(call, &route, &lane).inspect_err(note)?;
+            let tokenizer = if lane.weighs { route.destination.tokenizer } else { Tokenizer::Bytes };
             let Some(prompt) = prompt.tokens(tokenizer, call) else {
                 prompt.count_aside(tokenizer, call, &self.shared.counts).await;
                 continue;
             };
             let rule = self.rule(call, &route, &lane).inspect_err(note)?;
             let outset = outset(call, prompt, &route, &lane);
-            let facts = Facts::new(trace.id, caller, (&route, &lane), (call, outset));
+            let facts = Facts::new(trace.id, (caller, user), (&route, &lane), (call, outset));
             match admit(&self.shared, &lane, facts, rule, &self.seen).await? {
                 Outlook::Admitted(admitted, standings) => {
                     let at = admitted.facts().admitted_at;
@@ -176,7 +184,7 @@ impl Worker {
                 }
                 Outlook::Refused(refusal, at) => {
                     trace.rates = Some(RateHeaders::new(&lane.path, &refusal.standings, at));
-                    let refused = Refused::new(&lane.path, &refusal, &route.slug);
+                    let refused = Refused::new(&lane.path, &refusal, &route.slug, settings.budget_status);
                     return Err(Error::Refused(Box::new(refused)));
                 }
                 Outlook::Stale => memory = Memory::Stale,
@@ -185,30 +193,41 @@ impl Worker {
         Err(Error::Overloaded)
     }
 
-    /// The compiled path of this caller and model: the remembered one at first, a fresh one after the engine called
+    /// The compiled path of this caller and route: the remembered one at first, a fresh one after the engine called
     /// it stale (counters may have been given back without an edit).
-    fn lane(&self, view: &View, route: &Route, memory: Memory) -> Lane {
-        let (snapshot, group, slug) = (&view.snapshot, &view.caller.group, &route.slug);
-        let epoch = snapshot.tree_epoch(group.root);
+    fn lane(&self, view: &View, route: &Route, user: Option<&Arc<str>>, memory: Memory) -> Lane {
+        let View { snapshot, caller } = view;
+        let path_caller = PathCaller::of(snapshot, caller, user);
+        let epoch: Epoch = paths::epoch(snapshot, caller);
         let remembered = match memory {
-            Memory::Trusted => self.paths.get(group.id, slug.as_str(), epoch),
+            Memory::Trusted => self.paths.get(&path_caller, route, epoch),
             Memory::Stale => None,
         };
         remembered.unwrap_or_else(|| {
             let shared = &self.shared;
-            let lane = compile(shared, snapshot, (group, slug), shared.clock.now());
-            self.paths.put(group.id, lane.clone());
+            let lane = compile(shared, snapshot, (caller, user), route, shared.clock.now());
+            self.paths.put(path_caller, lane.clone());
             lane
         })
     }
 
-    /// How the call is admitted. Where no limit is on tokens, there is nothing to hold them to.
+    /// What has no price cannot be held to a budget. Counting tokens costs nothing anywhere.
+    fn check_price(&self, call: &Call<'_>, route: &Route, lane: &Lane) -> Result<(), Error> {
+        let costs = call.operation().is_priced();
+        let is_unpriced = lane.limits_usd && costs && route.destination.price.is_none();
+        match self.shared.settings.unpriced {
+            Unpriced::Refused if is_unpriced => Err(Barred::Unpriced { slug: route.slug.to_string() }.into()),
+            Unpriced::Refused | Unpriced::Allowed => Ok(()),
+        }
+    }
+
+    /// How the call is admitted. Where no limit is on tokens or dollars, there is nothing to hold them to.
     fn rule(&self, call: &Call<'_>, route: &Route, lane: &Lane) -> Result<Rule, Error> {
-        if !lane.limits_tokens {
+        if !lane.weighs {
             return Ok(Rule::Estimate);
         }
         if route.admission == Admission::Hard && call.prompt_is_elsewhere() {
-            return Err(Error::Uncountable);
+            return Err(Barred::Uncountable.into());
         }
         let is_seen = call.stream() && !route.destination.hides_output();
         let shows = if is_seen { Shows::AsWritten } else { Shows::AtTheEnd };

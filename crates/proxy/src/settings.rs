@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use domain::destination::Network;
-use domain::{Admission, SecretValue};
+use domain::{Admission, SecretValue, Unpriced};
+use http::StatusCode;
 use limits::Shown;
 
 /// Everything the data plane may be told.
@@ -19,6 +20,14 @@ pub struct Settings {
     pub body_max: usize,
     /// Request bodies held in memory at once, over all callers, in bytes; and as much again for long answers.
     pub buffered_max: usize,
+    /// Whether a call may say for which end user it is made, where its key does not.
+    pub declared_users: DeclaredUsers,
+    /// Whether every call has to be made for an end user.
+    pub user_required: bool,
+    /// What becomes of a call that a budget applies to, where its route has no price.
+    pub unpriced: Unpriced,
+    /// The status of a refusal by a budget.
+    pub budget_status: StatusCode,
     /// Whether a federated key may come as `Authorization: Bearer`, as the official SDKs send it.
     pub bearer: Bearer,
     /// Whose live numbers refusals and rate-limit headers tell.
@@ -40,6 +49,15 @@ pub enum Bearer {
     Accepted,
     /// 401: only `Api-Key` and the API-key headers.
     Refused,
+}
+
+/// Whether a call may say for which end user it is made. A label, not a control: what must hold is bound to the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeclaredUsers {
+    /// It may.
+    Trusted,
+    /// Only the key says.
+    Ignored,
 }
 
 /// What becomes of a stream whose caller leaves. Whole answers are read on in any case.

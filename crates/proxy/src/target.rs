@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use domain::destination::BaseUrl;
-use domain::{Endpoint, EndpointId, Provider, SecretValue, Snapshot, Target, Version};
+use domain::{Endpoint, EndpointId, Pricing, Provider, SecretValue, Snapshot, Target, Version};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use tokens::Tokenizer;
 use wire::{Dialect, Operation};
 
+use crate::barred::Barred;
 use crate::error::{Error, UpstreamFailure};
 use crate::outgoing::Outgoing;
 use crate::settings::UpstreamSettings;
@@ -36,6 +37,8 @@ pub(crate) struct Destination {
     pub(crate) model: Option<Arc<str>>,
     /// How its prompts are counted.
     pub(crate) tokenizer: Tokenizer,
+    /// What its tokens cost.
+    pub(crate) price: Option<Arc<Pricing>>,
     credential: Option<SecretValue>,
 }
 
@@ -52,7 +55,7 @@ impl Destination {
     pub(crate) fn path_of(&self, operation: Operation) -> Result<&Uri, Error> {
         let served = self.paths.iter().find(|(served, _)| *served == operation);
         let provider = self.endpoint.target.provider.name();
-        served.map(|(_, path)| path).ok_or(Error::Unsupported { provider })
+        served.map(|(_, path)| path).ok_or(Barred::Unsupported { provider }.into())
     }
 
     /// A request to it: `headers` and what every request of ours carries.
@@ -99,12 +102,13 @@ impl Targets {
             return Ok(Arc::clone(found));
         }
         let credential = credential(endpoint, snapshot, settings)?;
-        let same = found
-            .map(|(_, found)| found)
-            .filter(|found| Arc::ptr_eq(&found.endpoint, endpoint) && found.credential == credential);
+        let price = snapshot.price_of(endpoint);
+        let same = found.map(|(_, found)| found).filter(|found| {
+            Arc::ptr_eq(&found.endpoint, endpoint) && found.credential == credential && found.price == price
+        });
         let destination = match same {
             Some(same) => Arc::clone(same),
-            None => Arc::new(destination(endpoint, credential, settings)?),
+            None => Arc::new(Destination { price, ..destination(endpoint, credential, settings)? }),
         };
         if known.len() >= REMEMBERED_MAX {
             known.clear();
@@ -114,7 +118,7 @@ impl Targets {
     }
 }
 
-/// Works out where an endpoint's calls go.
+/// Works out where an endpoint's calls go, whatever they cost.
 pub(crate) fn destination(
     endpoint: &Arc<Endpoint>,
     credential: Option<SecretValue>,
@@ -143,6 +147,7 @@ pub(crate) fn destination(
         authorization,
         model: endpoint.target.target_model.clone(),
         tokenizer: tokenizer(endpoint),
+        price: None,
         credential,
     })
 }
@@ -169,7 +174,7 @@ fn base_url(target: &Target, settings: &UpstreamSettings) -> Result<String, Erro
             let environment = target.environment_name.as_deref().unwrap_or("production");
             Ok(settings.baseten_url.replace("{model_id}", model_id).replace("{environment}", environment))
         }
-        Provider::Vertex => Err(Error::Unsupported { provider: target.provider.name() }),
+        Provider::Vertex => Err(Barred::Unsupported { provider: target.provider.name() }.into()),
     }
 }
 

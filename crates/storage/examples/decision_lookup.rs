@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::{Admission, GroupId, LimitType, Now, RequestId, Unit, Version, WorkspaceId};
-use limits::{CounterKey, CounterScope, Fit, LimitState, Measure, PathLimit, Reading, Verdict};
+use limits::{
+    CounterKey, CounterScope, Fit, LimitState, Measure, Owner, PathLimit, Reading, Size, Source, Verdict,
+};
 use storage::{DecisionBounds, DecisionFacts, DecisionOutcome, MasterKey, Options, Store};
 
 /// Bytes on disk, as by default.
@@ -87,7 +89,7 @@ fn facts(nth: u64, limits: &Arc<[PathLimit]>, outcome: DecisionOutcome) -> Decis
         model: "acme/chat".into(),
         mode: Admission::Estimate,
         output_max: Some(16_384),
-        tokens: 1_234,
+        asked: Size { tokens: 1_234, ..Size::ZERO },
         limits: Arc::clone(limits),
         outcome,
     }
@@ -96,14 +98,13 @@ fn facts(nth: u64, limits: &Arc<[PathLimit]>, outcome: DecisionOutcome) -> Decis
 fn limit(level: u64) -> PathLimit {
     let owner = GroupId(2_u64.pow(60) + level);
     let counter = CounterKey {
-        owner,
-        slug: "acme/chat".parse().expect("a slug"),
+        owner: Owner::Model(owner, "acme/chat".parse().expect("a slug")),
         measure: Measure::Use(LimitType::Token, Unit::Minute),
     };
     PathLimit {
         counter,
         threshold: 100_000,
-        source: owner,
+        source: Source::Group(owner),
         scope: CounterScope::Ancestor,
         since: Version(0),
         opening: 0,

@@ -11,6 +11,8 @@ mod config_rows;
 mod entry_rows;
 mod fields;
 mod ledger_rows;
+mod line_edits;
+mod line_records;
 mod load;
 mod lock;
 mod migrations;
@@ -28,8 +30,13 @@ use rusqlite::{Connection, OpenFlags};
 
 pub(crate) use self::books::Books;
 pub use self::entry_rows::LedgerLine;
-pub(crate) use self::entry_rows::{read as read_entry, read_last as read_last_entries};
+pub(crate) use self::entry_rows::{
+    read as read_entry, read_after as read_entries_after, read_last as read_last_entries,
+};
 pub(crate) use self::ledger_rows::ever_used;
+pub(crate) use self::line_edits::read as read_line_edits;
+pub use self::line_edits::{LineEdit, UseChange};
+pub(crate) use self::line_records::{counter as line_counter, home as line_home};
 use crate::error::OpenError;
 use crate::vault::Vault;
 
@@ -83,13 +90,15 @@ pub(crate) fn open(
     load::keep_check_value(&connection, &vault).map_err(doing("writing the check value"))?;
     let snapshot = load::snapshot(&connection, &vault).map_err(doing("reading the configuration"))?;
     let today = load::today(&connection, now.day()).map_err(doing("reading today's use"))?;
+    let line_use = load::line_use(&connection, &snapshot).map_err(doing("reading what is spent"))?;
     let last_recorded_ms = load::last_recorded_ms(&connection).map_err(doing("reading the ledger"))?;
     let last_used =
         load::last_used(&connection).map_err(doing("reading when management keys were last used"))?;
     let fresh = snapshot.version() == Version::default();
     let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
-    let (today, last_used) = (Arc::new(today), Arc::new(last_used));
-    let mut books = Books::new(connection, lock, books::Shared { vault, engine, snapshot, today, last_used });
+    let (today, line_use, last_used) = (Arc::new(today), Arc::new(line_use), Arc::new(last_used));
+    let shared = books::Shared { vault, engine, snapshot, today, line_use, last_used };
+    let mut books = Books::new(connection, lock, shared);
     if fresh {
         books.make_default_workspace(now).map_err(doing("making the first workspace"))?;
     }

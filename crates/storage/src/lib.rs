@@ -17,14 +17,16 @@ mod embedded;
 mod error;
 mod last_used;
 mod ledger;
+mod line_use;
 mod random;
 mod signature;
 mod store;
 mod today;
 mod vault;
 
+pub use compile::PathOf;
 pub use decisions::{DecisionBounds, DecisionFacts, DecisionOutcome, Decisions, Recorded, TurnedAway};
-pub use embedded::{Inspection, LedgerLine};
+pub use embedded::{Inspection, LedgerLine, LineEdit, UseChange};
 pub use error::{EditError, OpenError, Unavailable};
 pub use ledger::{LEDGER_PENDING_MAX, Permit};
 pub use random::{random_base62, random_bytes};

@@ -7,16 +7,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
 
 use arc_swap::ArcSwap;
-use domain::{Change, Context, Day, GroupId, KeyHash, Now, Rejection, RequestId, Slug, Snapshot};
+use domain::{
+    Change, Context, Day, GroupId, KeyHash, Line, LineId, ModelConfig, Now, Rejection, RequestId, Slug,
+    Snapshot, Version,
+};
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use crate::committer::{Committer, EditJob, FlushJob, Message};
 use crate::decisions::{DecisionBounds, Decisions};
-use crate::embedded::{self, Inspection, LedgerLine};
+use crate::embedded::{self, Inspection, LedgerLine, LineEdit};
 use crate::error::{EditError, OpenError, Unavailable};
 use crate::last_used::LastUsed;
 use crate::ledger::{Permit, Room};
+use crate::line_use::{LineKey, LineUse};
 use crate::today::{Today, Use, UseScope};
 use crate::vault::{MasterKey, Vault};
 
@@ -52,6 +56,8 @@ pub(crate) struct Inner {
     snapshot: Arc<ArcSwap<Snapshot>>,
     vault: Arc<Vault>,
     today: Arc<Today>,
+    line_use: Arc<LineUse>,
+    engine: Arc<limits::Engine>,
     last_used: Arc<LastUsed>,
     last_recorded_ms: u64,
     decisions: Decisions,
@@ -77,6 +83,7 @@ impl Store {
         let reader = embedded::open_reader(&dir)?;
         let (snapshot, vault) = (books.snapshot().clone(), books.vault().clone());
         let (today, last_used) = (books.today().clone(), books.last_used().clone());
+        let (line_use, engine) = (books.line_use().clone(), books.engine().clone());
         let room = Arc::new(Room::default());
         let (sender, receiver) = mpsc::channel();
         let committer = Committer::new(books, receiver, Arc::clone(&room));
@@ -89,6 +96,8 @@ impl Store {
             snapshot,
             vault,
             today,
+            line_use,
+            engine,
             last_used,
             last_recorded_ms,
             decisions: Decisions::open(&dir, decisions),
@@ -144,6 +153,23 @@ impl Store {
         self.inner.today.used(group, scope, slug, day)
     }
 
+    /// What a line of a model config has used in its present period: by its live counter, or by the ledger where none is
+    /// open. Requests, tokens or nano-dollars; what calls in flight hold is not in it.
+    #[must_use]
+    pub fn line_used(&self, snapshot: &Snapshot, config: &ModelConfig, line: &Line<'_>, now: Now) -> u64 {
+        let key = (line.id, line.meter);
+        let home = embedded::line_home(snapshot, config);
+        let live = home.and_then(|home| {
+            self.inner.engine.peek(home, &embedded::line_counter(key), Version::default(), now)
+        });
+        live.map_or_else(|| self.ledger_line_use(key, now.wall_ms), |live| live.used)
+    }
+
+    /// The same by the ledger alone: what a counter that has to be opened begins with.
+    pub(crate) fn ledger_line_use(&self, key: LineKey, wall_ms: u64) -> u64 {
+        self.inner.line_use.used(key, wall_ms)
+    }
+
     /// Whether a group ever used a slug, on any day.
     ///
     /// # Errors
@@ -169,6 +195,24 @@ impl Store {
     /// When the store cannot be read.
     pub async fn last_entries(&self, most: u16) -> Result<Vec<LedgerLine>, Unavailable> {
         self.read(move |reader| embedded::read_last_entries(reader, most)).await
+    }
+
+    /// The ledger's lines about calls whose ids follow this one, as far as they are on disk, in the order of ids; no
+    /// more than `most`. Ids follow the time of admission.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn entries_after(&self, after: RequestId, most: u16) -> Result<Vec<LedgerLine>, Unavailable> {
+        self.read(move |reader| embedded::read_entries_after(reader, &after, most)).await
+    }
+
+    /// Every opening and every reset of a line of a model config, oldest first; no more than `most`. What the line has
+    /// used is what its entries say in its present period, and these.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn line_edits(&self, line: LineId, most: u16) -> Result<Vec<LineEdit>, Unavailable> {
+        self.read(move |reader| embedded::read_line_edits(reader, line, most)).await
     }
 
     /// Asks the disk something, on a thread that may wait for it.

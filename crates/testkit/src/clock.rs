@@ -35,6 +35,11 @@ impl ManualClock {
         self.wall_ms.fetch_add(u64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
     }
 
+    /// Somebody sets the wall clock back. The monotonic clock does not notice.
+    pub fn set_back(&self, by: Duration) {
+        self.wall_ms.fetch_sub(u64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
     /// The next reading on a thread that serves calls panics: a fault of our own in the middle of a call.
     pub fn fault(&self) {
         self.faulty.store(true, Ordering::SeqCst);

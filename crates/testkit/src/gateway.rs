@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::Clock;
 use gateway::config::Config;
@@ -29,6 +30,8 @@ pub struct Gateway {
     pub model: ModelServer,
     config: Config,
     node: Option<Node>,
+    store: Option<Store>,
+    engine: Arc<Engine>,
     dir: TempDir,
 }
 
@@ -98,6 +101,8 @@ impl Gateway {
             model: ModelServer::start(Script::default()).await.unwrap(),
             config,
             node: None,
+            store: None,
+            engine: Arc::default(),
             dir: TempDir::new().unwrap(),
         };
         gateway.open().await;
@@ -118,10 +123,14 @@ impl Gateway {
         if let Some(node) = self.node.take() {
             node.shut_down().await;
         }
+        if let Some(store) = self.store.take() {
+            store.close();
+        }
     }
 
     async fn open(&mut self) {
         let engine = Arc::new(Engine::new());
+        self.engine = Arc::clone(&engine);
         let options = Options {
             dir: self.dir.path().to_owned(),
             master_key: MasterKey::from_bytes([7; 32]),
@@ -132,6 +141,7 @@ impl Gateway {
         let store = Store::open(options).unwrap();
         let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&self.clock);
         gateway::keys::operator_key(&store, &*clock, self.dir.path(), Some(OPERATOR_KEY)).await.unwrap();
+        self.store = Some(store.clone());
         let parts = Parts { config: &self.config, store, engine, clock, environment: |_| None };
         self.node = Some(Node::start(parts).unwrap());
     }
@@ -139,6 +149,17 @@ impl Gateway {
     /// The gateway that runs.
     pub fn node(&self) -> &Node {
         self.node.as_ref().expect("the gateway runs")
+    }
+
+    /// Somebody sets the wall clock back by more than an hour, and the gateway adopts it.
+    pub fn set_clock_back(&self, by: Duration) {
+        self.clock.set_back(by);
+        self.engine.lower_wall(self.clock.now().wall_ms);
+    }
+
+    /// What it keeps: for edits and looks that need no route.
+    pub fn store(&self) -> &Store {
+        self.store.as_ref().expect("the gateway runs")
     }
 
     /// Where it listens.
@@ -215,9 +236,15 @@ impl Gateway {
 
     /// Creates an endpoint that is served by the simulated model server; its id.
     pub async fn endpoint(&self, slug: &str) -> String {
-        let target = json!({
+        self.endpoint_with(slug, json!({})).await
+    }
+
+    /// The same with more fields of its target, such as `pricing`, or others.
+    pub async fn endpoint_with(&self, slug: &str, fields: Value) -> String {
+        let mut target = json!({
             "provider": "OPENAI_COMPATIBLE", "base_url": self.model.base_url(), "target_model": "simulated",
         });
+        target.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         let made = self
             .post("/v1/gateway/endpoints", json!({ "slug": slug, "targets": [target] }))
             .await

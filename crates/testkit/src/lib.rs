@@ -14,10 +14,11 @@
 
 mod client;
 mod clock;
+mod configs;
 mod gateway;
 mod signing;
 
-pub use ::gateway::config::{Config, OnClientGone};
+pub use ::gateway::config::{BudgetStatus, Config, OnClientGone, Unpriced};
 pub use client::{Reply, Request, Streaming};
 pub use clock::ManualClock;
 pub use gateway::{Customer, Gateway, OPERATOR_KEY, Reading, Tenant};

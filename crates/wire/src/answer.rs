@@ -9,7 +9,7 @@ mod responses;
 
 use std::ops::Range;
 
-use domain::{Usage, UsageSource};
+use domain::Usage;
 use serde_json::value::RawValue;
 
 use crate::members::{members, span};
@@ -66,10 +66,7 @@ pub(crate) fn read_whole_answer(operation: Operation, json: &str, slug: &str) ->
         Operation::Embeddings => read_silent(json, slug, |usage| Report::of(usage, &Names::EMBEDDINGS)),
         Operation::Responses => responses::read(json, slug),
         Operation::Messages => messages::read(json, slug),
-        Operation::CountTokens => {
-            let counted = Usage { input: 0, output: 0, cached: 0, source: UsageSource::Reported };
-            read_silent(json, slug, |_| Report::Told(Some(counted)))
-        }
+        Operation::CountTokens => read_silent(json, slug, |_| Report::Told(Some(Usage::NONE))),
     }
 }
 

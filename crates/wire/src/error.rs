@@ -5,6 +5,7 @@
 //! Begins at [`ErrorBody`].
 
 use bytes::Bytes;
+use domain::Amount;
 use serde::Serialize;
 
 use crate::operation::{Dialect, Operation};
@@ -30,27 +31,39 @@ pub struct ErrorBody<'a> {
 }
 
 /// The limit that refused a call.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct LimitNote<'a> {
-    /// `TOKEN`, `REQUEST` or `CONCURRENCY`.
+    /// `TOKEN`, `REQUEST`, `USD` or `CONCURRENCY`.
     #[serde(rename = "type")]
     pub kind: &'a str,
-    /// `SECOND`, `MINUTE` or `DAY`; calls in flight have none.
+    /// `SECOND`, `MINUTE`, `DAY` or `PERIOD`; calls in flight have none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unit: Option<&'a str>,
-    /// Its length: `60s`, `1d`; calls in flight have none.
+    /// Its length: `60s`, `1d`, or what a model config says; calls in flight have none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<&'a str>,
-    /// The most that fits.
-    pub threshold: u64,
-    /// Whose counter it is: the caller's own group's, or an ancestor's.
+    /// The most that fits; of a budget in USD.
+    pub threshold: Amount,
+    /// Whose counter it is: the caller's own group's, an ancestor's, or a model config's.
     pub scope: &'a str,
     /// The group that declares it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_group: Option<String>,
+    /// The model config that declares it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_config_id: Option<String>,
+    /// The budget of that config.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget_id: Option<String>,
+    /// The rate limit of that config.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_limit_id: Option<String>,
+    /// When the period of that config's limit ends, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resets_at: Option<String>,
     /// What is used of it; only of the caller's own counters.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub used: Option<u64>,
+    pub used: Option<Amount>,
     /// Whole seconds until it is worth trying again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_s: Option<u64>,
@@ -157,6 +170,8 @@ fn event(name: &[u8], json: &[u8]) -> Bytes {
 
 #[cfg(test)]
 mod tests {
+    use domain::{Amount, Usd};
+
     use super::{ErrorBody, LimitNote};
     use crate::operation::{Dialect, Operation};
 
@@ -175,11 +190,10 @@ mod tests {
             kind: "TOKEN",
             unit: Some("MINUTE"),
             window: Some("60s"),
-            threshold: 100,
+            threshold: Amount::Count(100),
             scope: "ancestor",
-            source_group: None,
-            used: None,
             retry_after_s: Some(7),
+            ..LimitNote::default()
         };
         ErrorBody { limit: Some(note), word: Some("token_limited"), param: Some("model"), ..PLAIN }
     }
@@ -216,16 +230,31 @@ mod tests {
     fn a_refusal_by_calls_in_flight_has_no_unit_and_no_window() {
         let note = LimitNote {
             kind: "CONCURRENCY",
-            unit: None,
-            window: None,
-            threshold: 4,
+            threshold: Amount::Count(4),
             scope: "group",
-            source_group: None,
-            used: None,
             retry_after_s: Some(1),
+            ..LimitNote::default()
         };
         let json = serde_json::to_string(&note).unwrap();
         assert_eq!(json, r#"{"type":"CONCURRENCY","threshold":4,"scope":"group","retry_after_s":1}"#);
+    }
+
+    #[test]
+    fn a_refusal_by_a_budget_says_whose_and_until_when_in_dollars() {
+        let note = LimitNote {
+            kind: "USD",
+            unit: Some("PERIOD"),
+            window: Some("1M"),
+            threshold: Amount::Usd(Usd(10_500_000_000)),
+            scope: "model_config",
+            model_config_id: Some("c".into()),
+            budget_id: Some("b".into()),
+            resets_at: Some("2026-12-01T00:00:00Z".into()),
+            used: Some(Amount::Usd(Usd(9_600_000_000))),
+            ..LimitNote::default()
+        };
+        let json = r#"{"type":"USD","unit":"PERIOD","window":"1M","threshold":10.5,"scope":"model_config","model_config_id":"c","budget_id":"b","resets_at":"2026-12-01T00:00:00Z","used":9.6}"#;
+        assert_eq!(serde_json::to_string(&note).unwrap(), json);
     }
 
     #[test]

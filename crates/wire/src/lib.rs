@@ -30,4 +30,5 @@ pub use error::{ErrorBody, LimitNote};
 pub use operation::{Dialect, Operation};
 pub use request::{Call, ChatSpelling, METADATA_LEN_MAX, Malformed, OutputBound, READ_TWICE_MAX, read_call};
 pub use stream::{AnswerStream, Cut, EVENT_LEN_MAX, EventTooLong, RESPONSE_EVENT_LEN_MAX, UsageChunk};
+pub use usage::ReportedInput;
 pub use whole::{WholeAnswer, read_whole};

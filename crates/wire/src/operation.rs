@@ -54,6 +54,12 @@ impl Operation {
         }
     }
 
+    /// Whether its tokens cost anything.
+    #[must_use]
+    pub fn is_priced(self) -> bool {
+        self != Self::CountTokens
+    }
+
     /// The operation at exactly this path.
     #[must_use]
     pub fn at(path: &str) -> Option<Self> {

@@ -43,6 +43,7 @@ pub struct Call<'a> {
     prompt: Prompt<'a>,
     prompt_place: PromptPlace,
     metadata: Option<&'a str>,
+    user: Option<Cow<'a, str>>,
 }
 
 /// The slug, and where it stands, quotes included.
@@ -174,6 +175,14 @@ impl Call<'_> {
     #[must_use]
     pub fn metadata(&self) -> Option<&str> {
         self.metadata
+    }
+
+    /// The end user that the body declares the call is made for: in OpenAI's dialect by `user`, or else by
+    /// `safety_identifier`; in Anthropic's by `metadata.user_id`. A text of 1 to [`domain::USER_LEN_MAX`] bytes; whatever
+    /// else stands there is none, and is the model server's to judge. Anyone can write it there: it is a label.
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
     }
 
     /// The body to send upstream, in pieces to send one after the other: with the target's model, asking for usage if

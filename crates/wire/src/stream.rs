@@ -25,7 +25,7 @@ use crate::answer::{Answer, Report, Role, read_event};
 use crate::operation::Operation;
 use crate::splice::quoted;
 use crate::sse::{Splitter, Unit, data};
-use crate::usage::Counts;
+use crate::usage::{Counts, ReportedInput};
 
 /// The longest event that is held until its end has come, in bytes: what a stream may take of memory, and as much
 /// again while the event goes on its way.
@@ -205,11 +205,11 @@ impl AnswerStream {
         self.usage
     }
 
-    /// Prompt tokens that the stream told, and how many of them were cached: for a stream that broke off before it
-    /// told its output, which has to be guessed then.
+    /// The prompt as the stream told it: for a stream that broke off before it told its output, which has to be guessed
+    /// then.
     #[must_use]
-    pub fn reported_input(&self) -> Option<(u64, u64)> {
-        self.usage.map(|usage| (usage.input, usage.cached)).or_else(|| self.counts.input())
+    pub fn reported_input(&self) -> Option<ReportedInput> {
+        self.usage.map(ReportedInput::from).or_else(|| self.counts.input())
     }
 
     /// Tokens of everything the model wrote so far, estimated. Made for the bill of a stream that told no usage and was not

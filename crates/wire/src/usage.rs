@@ -41,7 +41,25 @@ impl Names {
     };
 }
 
-/// Usage as reported. Cached tokens may be left out, and are part of the prompt.
+/// What a model server told of a prompt, whether or not it told what the model wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReportedInput {
+    /// Its tokens, cached ones included.
+    pub tokens: u64,
+    /// The part of them that the server had in its cache.
+    pub cached: u64,
+    /// The part of them that the server put into its cache.
+    pub cache_written: u64,
+}
+
+impl From<Usage> for ReportedInput {
+    fn from(usage: Usage) -> Self {
+        Self { tokens: usage.input, cached: usage.cached, cache_written: usage.cache_written }
+    }
+}
+
+/// Usage as reported. Cached tokens and those written to the cache may be left out, and are part of the prompt. OpenAI
+/// tells the latter for models that charge for them, and so does `OpenRouter`.
 ///
 /// Some servers leave what the model thought out of the output and tell it in the total alone (xAI, Gemini): whatever
 /// the total has over the prompt is output.
@@ -56,11 +74,11 @@ pub(crate) fn read_usage(json: &RawValue, names: &Names) -> Option<Usage> {
     } else {
         output.or_nought()?
     };
-    let cached = match details.and_then(|details| members(details.get(), ["cached_tokens"]).ok()) {
-        Some(details) => Count::read(details.values[0]).or_nought()?,
-        None => 0,
-    };
-    Some(Usage { input, output, cached: cached.min(input), source: UsageSource::Reported })
+    let details = details.and_then(|json| members(json.get(), ["cached_tokens", "cache_write_tokens"]).ok());
+    let [cached, cache_written] = details.map(|details| details.values).unwrap_or_default().map(Count::read);
+    let cached = cached.or_nought()?.min(input);
+    let cache_written = cache_written.or_nought()?.min(input - cached);
+    Some(Usage { input, output, cached, cache_written, source: UsageSource::Reported })
 }
 
 /// What Anthropic's dialect has told so far. In a stream the input comes first, the output at the end, and what is
@@ -132,16 +150,17 @@ impl Counts {
 
     /// All of it, once input and output are told.
     pub(crate) fn usage(&self) -> Option<Usage> {
-        let (input, cached) = self.input()?;
-        Some(Usage { input, output: self.output.told()?, cached, source: UsageSource::Reported })
+        let ReportedInput { tokens: input, cached, cache_written } = self.input()?;
+        let output = self.output.told()?;
+        Some(Usage { input, output, cached, cache_written, source: UsageSource::Reported })
     }
 
-    /// The prompt, and the part of it that was read from the cache. What was written to the cache and what was read
-    /// from it is not in `input_tokens`, but it is part of the prompt.
-    pub(crate) fn input(&self) -> Option<(u64, u64)> {
-        let cached = self.cache_read.or_nought()?;
-        let input = self.fresh.told()? + self.cache_written.or_nought()? + cached;
-        (input <= TOKENS_MAX).then_some((input, cached))
+    /// The prompt. What was written to the cache and what was read from it is not in `input_tokens`, but it is part of
+    /// the prompt.
+    pub(crate) fn input(&self) -> Option<ReportedInput> {
+        let (cached, cache_written) = (self.cache_read.or_nought()?, self.cache_written.or_nought()?);
+        let tokens = self.fresh.told()? + cache_written + cached;
+        (tokens <= TOKENS_MAX).then_some(ReportedInput { tokens, cached, cache_written })
     }
 }
 

@@ -10,7 +10,7 @@ use domain::{Usage, UsageSource};
 use wire::{AnswerStream, Cut, Operation, UsageChunk};
 
 const CUT: Cut<'static> = Cut {
-    usage: Usage { input: 30, output: 12, cached: 5, source: UsageSource::Estimated },
+    usage: Usage { input: 30, output: 12, cached: 5, cache_written: 4, source: UsageSource::Estimated },
     request_id: "0192-7",
     unix_s: 1_790_000_000,
 };
@@ -208,7 +208,7 @@ mod messages {
 
     #[test]
     fn a_message_that_has_not_begun_is_begun_and_ended() {
-        let start = r#"{"type":"message_start","message":{"id":"msg_0192-7","type":"message","role":"assistant","model":"acme/chat","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":25,"cache_creation_input_tokens":0,"cache_read_input_tokens":5,"output_tokens":0}}}"#;
+        let start = r#"{"type":"message_start","message":{"id":"msg_0192-7","type":"message","role":"assistant","model":"acme/chat","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":21,"cache_creation_input_tokens":4,"cache_read_input_tokens":5,"output_tokens":0}}}"#;
         let end = named(&[start, DELTA, STOP]);
         case!(Messages, "messages_text.upstream", 0, Withhold).ends_in(&end);
     }

@@ -2,7 +2,7 @@
 //! Each is cut at every byte: where the network cuts must never show.
 
 use bytes::Bytes;
-use wire::{AnswerStream, Operation, UsageChunk};
+use wire::{AnswerStream, Operation, ReportedInput, UsageChunk};
 
 /// A stream in the manner of one model server, and what it tells.
 struct Golden {
@@ -17,8 +17,7 @@ struct Golden {
 struct Told {
     /// Prompt, completion, cached.
     usage: Option<(u64, u64, u64)>,
-    /// Prompt, cached.
-    input: Option<(u64, u64)>,
+    input: Option<ReportedInput>,
     output_guess: u64,
     done: bool,
     failed: bool,
@@ -41,7 +40,7 @@ fn done(usage: (u64, u64, u64), text: &str) -> Told {
     let (input, _, cached) = usage;
     Told {
         usage: Some(usage),
-        input: Some((input, cached)),
+        input: Some(ReportedInput { tokens: input, cached, cache_written: 0 }),
         output_guess: tokens::text(text.len()),
         done: true,
         failed: false,
@@ -61,10 +60,13 @@ impl Golden {
             out.extend_from_slice(&stream.feed(&Bytes::copy_from_slice(piece)).expect("short events"));
         }
         out.extend_from_slice(&stream.finish());
-        let usage = stream.usage().map(|usage| (usage.input, usage.output, usage.cached));
+        let usage = stream.usage();
+        let input = stream.reported_input();
+        assert!(usage.is_none_or(|usage| Some(usage.into()) == input), "{usage:?} {input:?}");
+        let usage = usage.map(|usage| (usage.input, usage.output, usage.cached));
         let told = Told {
             usage,
-            input: stream.reported_input(),
+            input,
             output_guess: stream.output_guess(),
             done: stream.done(),
             failed: stream.failed(),
@@ -185,7 +187,9 @@ fn an_anthropic_message_of_text_with_pings() {
 #[test]
 fn an_anthropic_message_of_text_and_tool_use_with_a_cached_prompt() {
     let text = "Let me look.{\"city\": \"Zürich\"}";
-    golden!(Messages, "messages_tool", done((2572, 89, 2000), text)).check_every_cut();
+    let input = Some(ReportedInput { tokens: 2572, cached: 2000, cache_written: 100 });
+    let told = Told { input, ..done((2572, 89, 2000), text) };
+    golden!(Messages, "messages_tool", told).check_every_cut();
 }
 
 #[test]
@@ -195,7 +199,10 @@ fn an_anthropic_message_of_thinking_and_text() {
 
 #[test]
 fn an_anthropic_message_with_an_error_in_the_middle_has_told_its_input() {
-    let told = Told { input: Some((30, 5)), ..failed("Half an ans") };
+    let told = Told {
+        input: Some(ReportedInput { tokens: 30, cached: 5, cache_written: 0 }),
+        ..failed("Half an ans")
+    };
     golden!(Messages, "messages_error", told).check_every_cut();
 }
 

@@ -51,6 +51,8 @@ fn name() -> impl Strategy<Value = String> {
             "summary",
             "response",
             "message",
+            "user",
+            "user_id",
         ])
         .prop_map(String::from),
         any::<String>(),
@@ -69,7 +71,7 @@ fn request() -> impl Strategy<Value = Value> {
         value().prop_map(Some),
     ];
     let others = prop::collection::hash_map(
-        "[a-z]{4}|messages|tools|metadata|system|input|prompt|suffix|instructions",
+        "[a-z]{4}|messages|tools|metadata|user|safety_identifier|system|input|prompt|suffix|instructions",
         value(),
         0..5,
     );
@@ -98,6 +100,18 @@ fn expected(operation: Operation, mut request: Value, target: Option<&str>) -> V
         }
     }
     request
+}
+
+/// Who a request says it is made for, by the slow way.
+fn user(operation: Operation, request: &Value) -> Option<&str> {
+    let named = match operation {
+        Operation::Messages | Operation::CountTokens => [&request["metadata"]["user_id"], &Value::Null],
+        Operation::ChatCompletions
+        | Operation::Completions
+        | Operation::Embeddings
+        | Operation::Responses => [&request["user"], &request["safety_identifier"]],
+    };
+    named.into_iter().filter_map(Value::as_str).find(|name| (1..=256).contains(&name.len()))
 }
 
 /// JSON as somebody else might write it: every character of every string escaped, or spread over lines.
@@ -230,7 +244,7 @@ fn cut(operation: Operation, chunk: UsageChunk, bytes: &[u8], lens: &[usize]) ->
         rest = later;
     }
     let ended = stream.done();
-    let usage = Usage { input: 9, output: 5, cached: 2, source: UsageSource::Estimated };
+    let usage = Usage { input: 9, output: 5, cached: 2, cache_written: 1, source: UsageSource::Estimated };
     let end = stream.cut(&Cut { usage, request_id: "r\"1", unix_s: 7 });
     assert!(stream.done());
     (ended, String::from_utf8(end.to_vec()).expect("what we write is text"))
@@ -257,6 +271,47 @@ proptest! {
         if expected == request {
             prop_assert_eq!(sent, body);
         }
+    }
+
+    #[test]
+    fn a_user_is_the_same_however_it_is_written_and_never_a_reason_to_refuse(
+        operation in operation(),
+        request in request(),
+        first in prop::option::of(value()),
+        second in prop_oneof![value(), ".{0,3}".prop_map(Value::from), "[a-z😀]{60,300}".prop_map(Value::from)],
+        style in any::<u8>(),
+    ) {
+        let mut request = request;
+        request["user"] = first.unwrap_or_default();
+        request["safety_identifier"] = second.clone();
+        request["metadata"] = json!({ "user_id": second });
+        let body = Bytes::from(written(&request, style));
+        let call = read_call(operation, &body).unwrap();
+        prop_assert_eq!(call.user(), user(operation, &request));
+        let sent: Value = serde_json::from_slice(&call.upstream_body(&body, None, None).concat()).unwrap();
+        for name in ["user", "safety_identifier", "metadata"] {
+            prop_assert_eq!(&sent[name], &request[name]);
+        }
+    }
+
+    #[test]
+    fn tokens_of_a_prompt_that_were_cached_are_never_more_than_it_has(
+        operation in prop::sample::select(vec![Operation::ChatCompletions, Operation::Responses, Operation::Messages]),
+        counts in prop::collection::vec(prop_oneof![0..50_u64, any::<u64>()], 8),
+    ) {
+        let details = json!({ "cached_tokens": counts[0], "cache_write_tokens": counts[1] });
+        let usage = json!({
+            "prompt_tokens": counts[2], "completion_tokens": counts[3], "prompt_tokens_details": details,
+            "input_tokens": counts[2], "output_tokens": counts[3], "input_tokens_details": details,
+            "cache_read_input_tokens": counts[4], "cache_creation_input_tokens": counts[5],
+            "iterations": [{ "input_tokens": counts[6], "cache_creation_input_tokens": counts[7] }],
+        });
+        let answer = read_whole(operation, json!({ "usage": usage }).to_string().into(), "acme/chat");
+        if let Some(usage) = answer.usage {
+            prop_assert!(usage.cached + usage.cache_written <= usage.input, "{:?}", usage);
+        }
+        let in_belief = counts.iter().all(|count| *count < 50);
+        prop_assert!(answer.usage.is_some() || !in_belief);
     }
 
     #[test]

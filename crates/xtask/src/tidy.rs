@@ -20,7 +20,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("modelsim", &[]),
     ("gateway", &["domain", "tokens", "wire", "limits", "storage", "proxy", "admin", "modelsim"]),
     ("testkit", &["domain", "limits", "storage", "proxy", "admin", "modelsim", "gateway"]),
-    ("bench", &["domain", "limits", "modelsim", "gateway"]),
+    ("bench", &["domain", "limits", "storage", "modelsim", "gateway"]),
     ("proof", &["domain", "limits", "storage", "modelsim", "gateway"]),
     ("xtask", &[]),
 ];

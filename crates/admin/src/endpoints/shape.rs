@@ -10,14 +10,17 @@ use domain::{Admission, Provider, Region, Scope, Slug, Target, Tokenizer};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use super::pricing::{PricingBody, pricing};
 use crate::access::Manager;
 use crate::admin::Settings;
 use crate::error::Error;
-use crate::json::{NotYet, Object, Text, Whole, Word, present};
+use crate::json::{Object, Text, Whole, Word, present};
 use crate::secrets::ENV_PREFIX;
 
 /// Longest `base_url`, in bytes.
 const URL_LEN_MAX: usize = 2048;
+/// Longest `provider_name`.
+const PROVIDER_NAME_LEN_MAX: usize = 64;
 /// The environment that is meant where none is named, and never shown.
 const PRODUCTION: &str = "production";
 /// Our own variables, the master key among them: no target may send these anywhere.
@@ -81,14 +84,15 @@ struct TargetBody {
     /// How prompts are counted before they are sent; left out, the name that the model has upstream decides.
     #[schema(value_type = Option<Tokenizer>)]
     tokenizer: Option<Word<Tokenizer>>,
-    #[serde(default, rename = "pricing")]
-    #[schema(ignore)]
-    _pricing: NotYet,
     /// Whether the model writes what streams do not show, such as reasoning; left out, it does not.
     hidden_output: Option<bool>,
-    #[serde(default, rename = "provider_name")]
-    #[schema(ignore)]
-    _provider_name: NotYet,
+    /// Who serves it by the name that model configs and prices have for it, such as `groq`; left out, its provider's
+    /// own. Small letters, digits, `_` and `-`.
+    #[schema(min_length = 1, max_length = 64, pattern = "^[a-z0-9_-]{1,64}$")]
+    provider_name: Option<String>,
+    /// What its tokens cost; left out, the price book says.
+    #[schema(value_type = Option<PricingBody>)]
+    pricing: Option<Object<PricingBody>>,
 }
 
 /// Where Vertex AI calls go; letters, digits, `_` and `-`.
@@ -169,6 +173,8 @@ fn stated(body: TargetBody) -> Result<Target, Error> {
         max_output_tokens: body.max_output_tokens.map(|Whole(tokens)| tokens),
         tokenizer: body.tokenizer.map(|Word(tokenizer)| tokenizer),
         hidden_output: body.hidden_output,
+        provider_name: body.provider_name.map(provider_name).transpose()?,
+        pricing: body.pricing.map(pricing).transpose()?,
     })
 }
 
@@ -177,6 +183,18 @@ fn vertex(Object(VertexBody { project_id, location }): Object<VertexBody>) -> Re
         project_id: url_part("vertex_config.project_id", project_id)?,
         location: url_part("vertex_config.location", location)?,
     })
+}
+
+/// Who serves a target. Prices and model configs are found by it, letter by letter, so it has one spelling.
+fn provider_name(name: String) -> Result<Arc<str>, Error> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
+    if !(1..=PROVIDER_NAME_LEN_MAX).contains(&name.len()) || !name.bytes().all(plain) {
+        return Err(Error::invalid(format!(
+            "targets[0].provider_name is not a name of a provider; use 1 to {PROVIDER_NAME_LEN_MAX} small letters, \
+             digits, `_` and `-`."
+        )));
+    }
+    Ok(name.into())
 }
 
 /// A name that becomes part of a host or a path upstream, so it must not be able to mean another one.

@@ -42,7 +42,7 @@ struct UsageView {
 
 impl UsageView {
     fn of(usage: Usage) -> Self {
-        let Usage { input, output, cached, source: _ } = usage;
+        let Usage { input, output, cached, cache_written: _, source: _ } = usage;
         Self { input_tokens: input, output_tokens: output, cached_input_tokens: cached }
     }
 }

@@ -1,13 +1,16 @@
 //! The form of a question about a call, and of its answer.
 
-use domain::{Admission, BindingLimit, Limit, advice_on};
-use limits::{Explanation, Fit, LimitState, Measure, PathLimit, Verdict};
+use std::sync::Arc;
+
+use domain::money::usd_as_number;
+use domain::{Admission, BindingLimit, Limit, Meter, Slug, Usd, advice_on};
+use limits::{Explanation, Fit, LimitState, Measure, Owner, PathLimit, Size, Source, Verdict};
 use serde::{Deserialize, Serialize};
 use storage::TurnedAway;
 use utoipa::ToSchema;
 
 use crate::error::Error;
-use crate::json::{NotYet, Text, Whole};
+use crate::json::{Text, Whole};
 use crate::standing::StandingView;
 use crate::time::Moment;
 
@@ -31,9 +34,8 @@ pub(super) struct ExplainBody {
     max_tokens: Option<Whole>,
     /// Whether the answer would come as a stream: `hard` admits one step of it at a time. Left out: it comes whole.
     stream: Option<bool>,
-    #[serde(default, rename = "user")]
-    #[schema(ignore)]
-    _user: NotYet,
+    /// The end user that the call would be made for, unless the key is bound to one.
+    user: Option<Text>,
 }
 
 /// What is asked.
@@ -44,6 +46,7 @@ pub(super) struct Question {
     pub(super) prompt_tokens: u64,
     pub(super) max_tokens: Option<u64>,
     pub(super) stream: bool,
+    pub(super) user: Option<Arc<str>>,
 }
 
 /// Who would call.
@@ -87,8 +90,21 @@ pub(crate) struct ExplainView {
 struct HoldView {
     requests: u64,
     tokens: u64,
-    /// 0: calls have no prices yet.
-    usd: u64,
+    /// At the price of its route; 0 where it has none.
+    #[serde(serialize_with = "usd_as_number")]
+    #[schema(value_type = f64)]
+    usd: Usd,
+}
+
+/// What of an answer depends on more than the limits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Judged {
+    /// How the call is admitted.
+    pub(crate) mode: Admission,
+    /// Most tokens that its target writes in one answer, if that is known.
+    pub(crate) output_max: Option<u64>,
+    /// The status of a refusal by a budget.
+    pub(crate) budget_status: u16,
 }
 
 /// A limit, how it stands, and what it says of the call.
@@ -121,7 +137,8 @@ impl ExplainBody {
         let max_tokens = Some(number(self.max_tokens)).filter(|declared| *declared > 0);
         let prompt_tokens = number(self.prompt_tokens);
         let stream = self.stream.unwrap_or(false);
-        Ok(Question { who, model: model.as_ref().to_owned(), prompt_tokens, max_tokens, stream })
+        let user = self.user.map(|Text(user)| user);
+        Ok(Question { who, model: model.as_ref().to_owned(), prompt_tokens, max_tokens, stream, user })
     }
 }
 
@@ -133,7 +150,7 @@ impl ExplainView {
             status: why.status(),
             code: Some(why.code()),
             mode,
-            hold: HoldView { requests: 0, tokens: 0, usd: 0 },
+            hold: HoldView { requests: 0, tokens: 0, usd: Usd::ZERO },
             limits: Vec::new(),
             binding: None,
             passes_at: None,
@@ -141,28 +158,36 @@ impl ExplainView {
         }
     }
 
-    /// What the limits say of a call to a target that writes at most `output_max` tokens in one answer.
+    /// What the limits say of a call for this slug.
     pub(crate) fn of(
+        slug: &str,
         limits: &[PathLimit],
         explained: &Explanation,
-        mode: Admission,
-        output_max: Option<u64>,
+        Judged { mode, output_max, budget_status }: Judged,
     ) -> Self {
-        let code = explained
-            .refusal
-            .and_then(|(limit, verdict)| limits.get(limit).map(|limit| verdict.code(limit.counter.measure)));
+        let measure = |limit: usize| limits.get(limit).map(|limit| limit.counter.measure);
+        let refused = explained.refusal.and_then(|(limit, verdict)| Some((measure(limit)?, verdict)));
+        let code = refused.map(|(measure, verdict)| verdict.code(measure));
         let passes_at = match explained.refusal {
             Some((_, Verdict::Wait { nanos, .. })) => Some(Moment::after(explained.at.wall_ms, nanos)),
-            Some((_, Verdict::NeverFits)) | None => None,
+            Some((_, Verdict::NeverFits | Verdict::Blocked)) | None => None,
         };
         let rows = limits.iter().zip(&explained.limits);
+        // Where limits were looked at, the model was a slug.
+        let slug: Option<Slug> = slug.parse().ok();
+        let view = |(limit, state)| Some(VerdictView::of(slug.as_ref()?, limit, state, explained));
+        let views = rows.filter_map(view).collect();
         Self {
             admitted: explained.refusal.is_none(),
-            status: if explained.refusal.is_none() { 200 } else { 429 },
+            status: match refused {
+                None => 200,
+                Some((Measure::Spend(Meter::Usd), _)) => budget_status,
+                Some(_) => 429,
+            },
             code,
             mode,
-            hold: HoldView { requests: 1, tokens: explained.tokens, usd: 0 },
-            limits: rows.map(|(limit, state)| VerdictView::of(limit, state, explained)).collect(),
+            hold: HoldView::of(explained.asked),
+            limits: views,
             binding: explained.refusal.map(|(limit, _)| limit),
             passes_at,
             warnings: advice_on(&bindings(limits), mode, output_max),
@@ -172,24 +197,32 @@ impl ExplainView {
 
 /// The limits on use among these, as they are declared.
 fn bindings(limits: &[PathLimit]) -> Vec<BindingLimit> {
-    let binding = |path_limit: &PathLimit| match path_limit.counter.measure {
-        Measure::Concurrency => None,
-        Measure::Use(kind, unit) => {
-            let PathLimit { threshold, since, source, .. } = *path_limit;
-            let limit = Limit { kind, unit, threshold, since };
-            Some(BindingLimit { limit, source, owner: path_limit.counter.owner })
+    let binding = |path_limit: &PathLimit| {
+        let PathLimit { counter, threshold, since, source, .. } = path_limit;
+        match (counter.measure, &counter.owner, source) {
+            (Measure::Use(kind, unit), Owner::Model(owner, _), Source::Group(source)) => {
+                let limit = Limit { kind, unit, threshold: *threshold, since: *since };
+                Some(BindingLimit { limit, source: *source, owner: *owner })
+            }
+            _ => None,
         }
     };
     limits.iter().filter_map(binding).collect()
 }
 
+impl HoldView {
+    fn of(asked: Size) -> Self {
+        Self { requests: 1, tokens: asked.tokens, usd: asked.usd }
+    }
+}
+
 impl VerdictView {
-    fn of(limit: &PathLimit, state: &LimitState, explained: &Explanation) -> Self {
+    fn of(slug: &Slug, limit: &PathLimit, state: &LimitState, explained: &Explanation) -> Self {
         let passes_at = match state.fit {
             Fit::Fits | Fit::Never => None,
             Fit::After(nanos) => Some(Moment::after(explained.at.wall_ms, nanos)),
         };
-        let standing = StandingView::of(limit, state, explained);
+        let standing = StandingView::of(slug, limit, state, explained);
         Self { standing, fits: state.fit == Fit::Fits, passes_at }
     }
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use domain::{Group, GroupId, Now, Snapshot};
-use limits::Need;
+use domain::{ConfigCaller, GroupId, Now, Snapshot, Tariff};
+use limits::{Ask, Need};
 use serde::Serialize;
+use storage::PathOf;
 use utoipa::ToSchema;
 
 use super::named;
@@ -28,8 +29,9 @@ pub(crate) struct LimitsView {
 
 /// Read every limit that binds a group, and how it stands now.
 ///
-/// Its own limits and, in a CASCADING tree, those of all groups above it, with all numbers in full: an ancestor's
-/// include the traffic of siblings.
+/// Its own limits and, in a CASCADING tree, those of all groups above it; then those of the model configs that apply to
+/// all of its calls, whichever key makes them and for whom. With all numbers in full: an ancestor's include the traffic
+/// of siblings.
 #[utoipa::path(
     get,
     path = "/v1/gateway/groups/{id}/limits",
@@ -45,20 +47,30 @@ pub(crate) async fn group_limits(
     let now = admin.clock.now();
     let limits = |snapshot: &Snapshot| {
         let group = named(snapshot, viewer.workspace, &id)?;
-        let limits = standings(&admin, snapshot, group, now);
+        let caller = ConfigCaller { group, key: None, user: None };
+        let limits = standings(&admin, snapshot, caller, now);
         Ok(limits.map(|limits| LimitsView { group_id: group.id, at: Moment(now.wall_ms), limits }))
     };
     at_latest(&admin, limits).map(Answer)
 }
 
 /// Slug by slug, so that calls never wait for more than one path. `None`: the tree was edited meanwhile.
-fn standings(admin: &Admin, snapshot: &Snapshot, group: &Arc<Group>, now: Now) -> Option<Vec<StandingView>> {
+pub(crate) fn standings(
+    admin: &Admin,
+    snapshot: &Snapshot,
+    caller: ConfigCaller<'_>,
+    now: Now,
+) -> Option<Vec<StandingView>> {
+    let group = caller.group;
     let mut standings = Vec::new();
     for model in &group.models {
-        let spec = admin.store.path_spec(snapshot, (group, &model.slug), now.day());
-        let explained = admin.engine.explain(&spec, Need::Observed, now)?;
-        let rows = spec.limits.iter().zip(&explained.limits);
-        standings.extend(rows.map(|(limit, state)| StandingView::of(limit, state, &explained)));
+        let slug = &model.slug;
+        let endpoint = snapshot.endpoint_of(group, slug).map(|endpoint| &**endpoint);
+        let spec = admin.store.path_spec(snapshot, PathOf { caller, slug, endpoint }, now);
+        let ask = Ask { need: Need::Observed, tariff: Tariff::default() };
+        let explained = admin.engine.explain(&spec, ask, now)?;
+        let rows = spec.limits.iter().chain(&spec.shared).zip(&explained.limits);
+        standings.extend(rows.map(|(limit, state)| StandingView::of(slug, limit, state, &explained)));
     }
     Some(standings)
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use domain::{BindingLimit, Group, LimitType, Now, Slug, Snapshot, Unit, binding_limits};
-use limits::{CounterKey, Measure};
+use limits::{CounterKey, Home, Measure, Owner};
 use serde::Serialize;
 use storage::UseScope;
 use utoipa::ToSchema;
@@ -103,10 +103,10 @@ async fn used(
     slug: &Slug,
     (BindingLimit { limit, owner, .. }, now): (BindingLimit, Now),
 ) -> Result<Option<u64>, Error> {
-    let counter = CounterKey { owner, slug: slug.clone(), measure: Measure::Use(limit.kind, limit.unit) };
-    if let Some(reading) =
-        admin.engine.peek(group.root, &counter, limit.since, now).filter(|reading| reading.touched)
-    {
+    let measure = Measure::Use(limit.kind, limit.unit);
+    let counter = CounterKey { owner: Owner::Model(owner, slug.clone()), measure };
+    let live = admin.engine.peek(Home::Tree(group.root), &counter, limit.since, now);
+    if let Some(reading) = live.filter(|reading| reading.touched) {
         return Ok(Some(reading.used));
     }
     let scope = UseScope::of(group.enforcement);

@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 use storage::random_base62;
 use utoipa::ToSchema;
 
+use super::UserId;
 use crate::access::Manager;
 use crate::admin::Admin;
 use crate::error::Error;
 use crate::groups::named;
-use crate::json::{Answer, NotYet, Received, parse};
+use crate::json::{Answer, Received, parse};
 use crate::path::InPath;
 
 /// Every prefix of ours begins so.
@@ -33,9 +34,9 @@ pub(crate) struct MintBody {
     /// For display only.
     #[schema(max_length = 255)]
     name: Option<String>,
-    #[serde(default, rename = "user_id")]
-    #[schema(ignore)]
-    _user_id: NotYet,
+    /// The end user whose calls the key makes, whatever calls say themselves; up to 256 bytes.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
+    user_id: Option<UserId>,
 }
 
 /// The only answer that ever holds a whole key.
@@ -48,6 +49,17 @@ pub(crate) struct MintedView {
     prefix: Arc<str>,
     #[schema(required)]
     name: Option<Arc<str>>,
+    /// The end user whose calls it makes; left out where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    user_id: Option<Arc<str>>,
+}
+
+/// What is said of a key beside the key itself.
+#[derive(Clone)]
+struct Said {
+    name: Option<Arc<str>>,
+    user_id: Option<Arc<str>>,
 }
 
 /// Make a key for a group.
@@ -68,26 +80,29 @@ pub(crate) async fn key_mint(
     Received(body): Received,
 ) -> Result<Answer<MintedView>, Error> {
     let group = named(&admin.store.snapshot(), manager.workspace, &group)?.id;
-    let MintBody { name, .. } = if body.is_empty() { MintBody::default() } else { parse(&body)? };
+    let MintBody { name, user_id } = if body.is_empty() { MintBody::default() } else { parse(&body)? };
     if let Some(name) = &name {
         check_name("name", name)?;
     }
-    let (key, api_key) = mint(&admin, manager, group, name.map(Arc::from)).await?;
+    let said = Said { name: name.map(Arc::from), user_id: user_id.map(|UserId(user)| user) };
+    let (key, api_key) = mint(&admin, manager, group, said).await?;
     tracing::info!(group.id = %group, key.prefix = %key.prefix, "key minted");
-    Ok(Answer(MintedView { api_key, prefix: Arc::clone(&key.prefix), name: key.name.clone() }))
+    let Key { prefix, name, user_id, .. } = Key::clone(&key);
+    Ok(Answer(MintedView { api_key, prefix, name, user_id }))
 }
 
 async fn mint(
     admin: &Admin,
     manager: Manager,
     group: GroupId,
-    name: Option<Arc<str>>,
+    said: Said,
 ) -> Result<(Arc<Key>, String), Error> {
     for _ in 0..TRIES_MAX {
         let prefix: Arc<str> = format!("{MARK}{}", random_base62(PREFIX_LEN)).into();
         let api_key = format!("{prefix}.{}", random_base62(SECRET_LEN));
         let hash = admin.store.vault().hash(api_key.as_bytes());
-        let draft = KeyDraft { prefix, hash, name: name.clone() };
+        let Said { name, user_id } = said.clone();
+        let draft = KeyDraft { prefix, hash, name, user_id };
         let minted = move |cx: &edit::Context<'_>| edit::key::mint(cx, manager.workspace, group, draft);
         match admin.edit(manager.right, minted).await {
             Ok(key) => return Ok((key, api_key)),

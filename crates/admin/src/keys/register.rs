@@ -16,6 +16,7 @@ use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::UserId;
 use super::entropy::{CHARACTERS_MAX, has_three_bits};
 use super::mint::MARK;
 use crate::access::Manager;
@@ -46,6 +47,9 @@ struct RegisterBody {
     /// For display only.
     #[schema(max_length = 255)]
     name: Option<String>,
+    /// The end user whose calls the key makes, whatever calls say themselves; up to 256 bytes.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
+    user_id: Option<UserId>,
 }
 
 /// The key itself is never echoed.
@@ -78,7 +82,7 @@ pub(crate) async fn key_register(
 ) -> Result<Answer<RegisteredView>, Error> {
     let snapshot = admin.store.snapshot();
     let group = named(&snapshot, manager.workspace, &group)?.id;
-    let RegisterBody { key: Hidden(key), name } = parse(&body)?;
+    let RegisterBody { key: Hidden(key), name, user_id } = parse(&body)?;
     let home = snapshot.workspace(manager.workspace);
     let public_key = home.and_then(|home| home.ed25519_public_key).ok_or(Error::invalid(UNCONFIGURED))?;
     check_signature(&public_key, &headers, &body)?;
@@ -90,6 +94,7 @@ pub(crate) async fn key_register(
         prefix: key.expose().chars().take(PREFIX_LEN).collect::<String>().into(),
         hash: admin.store.vault().hash(key.expose().as_bytes()),
         name: name.map(Arc::from),
+        user_id: user_id.map(|UserId(user)| user),
     };
     let registered = move |cx: &edit::Context<'_>| edit::key::mint(cx, manager.workspace, group, draft);
     let key = admin.edit(manager.right, registered).await?;

@@ -141,19 +141,6 @@ async fn an_operators_target_may_stand_in_a_private_network() {
 }
 
 #[tokio::test]
-async fn features_that_are_not_there_yet_are_refused_and_null_asks_for_none() {
-    let x = |field: &str, value: Value| endpoint("acme/x", with(compatible(), field, value));
-    each_is_refused(&[
-        ("pricing", x("pricing", json!({"input": 1}))),
-        ("provider_name", x("provider_name", json!("vllm"))),
-    ])
-    .await;
-    let gw = Gateway::start().await;
-    let reply = gw.post(ENDPOINTS, x("pricing", Value::Null)).await;
-    assert_eq!((reply.status, &reply.body["targets"]), (200, &json!([compatible()])));
-}
-
-#[tokio::test]
 async fn hidden_output_and_every_way_of_admission_are_stored_and_shown() {
     let gw = Gateway::start().await;
     let target = with(compatible(), "hidden_output", json!(true));

@@ -255,7 +255,8 @@ async fn a_question_names_one_caller_and_is_read_strictly() {
         ("a negative prompt", json!({"group_id": id, "model": MODEL, "prompt_tokens": -1})),
         ("half a token", json!({"group_id": id, "model": MODEL, "max_tokens": 1.5})),
         ("a number as text", json!({"group_id": id, "model": MODEL, "max_tokens": "9"})),
-        ("a user, which is not available yet", json!({"group_id": id, "model": MODEL, "user": "u_1"})),
+        ("a user by number", json!({"group_id": id, "model": MODEL, "user": 1})),
+        ("a user without a name", json!({"group_id": id, "model": MODEL, "user": ""})),
         ("an array", json!([id])),
     ] {
         refused(&gw.post(EXPLAIN, question).await, 400, case);
@@ -263,6 +264,7 @@ async fn a_question_names_one_caller_and_is_read_strictly() {
     for question in [
         json!({"model": MODEL, "group_id": id, "api_key_prefix": null, "user": null}),
         json!({"model": MODEL, "group_id": null, "api_key_prefix": prefix, "anything": "else"}),
+        json!({"model": MODEL, "group_id": id, "user": "u_1"}),
     ] {
         assert_eq!(explain(&gw, question).await["admitted"], true);
     }

@@ -39,12 +39,51 @@ async fn a_key_name_has_at_most_255_characters_and_bad_bodies_mint_nothing() {
         ("long", json!({"name": "é".repeat(256)})),
         ("number", json!({"name": 5})),
         ("list", json!(["name"])),
-        ("later", json!({"user_id": "u_1"})),
     ] {
         refused(&gw.post(&path, body).await, 400, case);
     }
     assert_eq!(gw.get(&path).await.body["items"], json!([]));
     assert_eq!(gw.post(&path, json!({"name": "é".repeat(255), "user_id": null})).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_key_is_bound_to_a_user_and_says_so_wherever_it_is_read() {
+    let (gw, _, path) = with_group().await;
+    let minted = gw.post(&path, json!({"name": "prod", "user_id": "u 😀/1"})).await;
+    assert_eq!((minted.status, fields(&minted.body)), (200, vec!["api_key", "name", "prefix", "user_id"]));
+    assert_eq!(minted.body["user_id"], "u 😀/1");
+    let bound = json!({"prefix": minted.body["prefix"], "name": "prod", "user_id": "u 😀/1"});
+    let free = gw.post(&path, json!({"user_id": null})).await;
+    assert_eq!((free.status, fields(&free.body)), (200, vec!["api_key", "name", "prefix"]), "as published");
+    let free = json!({"prefix": free.body["prefix"], "name": null});
+    assert_eq!(gw.get(&path).await.body["items"], json!([bound, free]));
+    for key in [bound, free] {
+        let read = gw.get(&format!("{path}/{}", key["prefix"].as_str().unwrap())).await;
+        assert_eq!((read.status, read.body), (200, key));
+    }
+}
+
+#[tokio::test]
+async fn a_user_has_a_name_of_1_to_256_bytes_that_a_line_can_show() {
+    let (gw, _, path) = with_group().await;
+    for (case, user) in [
+        ("empty", json!("")),
+        ("long", json!("x".repeat(257))),
+        ("long in bytes", json!("é".repeat(129))),
+        ("line end", json!("a\nb")),
+        ("control character", json!("a\u{85}b")),
+        ("number", json!(7)),
+        ("list", json!(["u_1"])),
+    ] {
+        let reply = gw.post(&path, json!({"user_id": user})).await;
+        refused(&reply, 400, case);
+        assert!(reply.body["message"].as_str().unwrap().starts_with("user_id: "), "{case}: {}", reply.text);
+    }
+    assert_eq!(gw.get(&path).await.body["items"], json!([]));
+    for user in ["x".repeat(256), "é".repeat(128), " ".to_owned()] {
+        let minted = gw.post(&path, json!({"user_id": user})).await;
+        assert_eq!((minted.status, &minted.body["user_id"]), (200, &json!(user)));
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! `POST /v1/gateway/groups/{group_id}/api_keys/register`
 
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::{Gateway, Reply, Signer};
 
 use crate::support::*;
@@ -95,6 +95,21 @@ async fn case_119_to_122_only_the_holders_signature_over_the_exact_bytes_counts(
     says(&post(&gw, &path, &weak, Some(&by_another)).await, UNVERIFIED);
     assert_eq!(gw.get(&path).await.body["items"], json!([]));
     register(&gw, &signer, &path, KEY).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_registered_key_is_bound_to_a_user_by_the_signed_body() {
+    let (gw, signer, path) = ready().await;
+    let sent = |user: Value| json!({"key": KEY, "user_id": user}).to_string();
+    for user in [json!(""), json!("x".repeat(257)), json!("a\tb"), json!(1)] {
+        let body = sent(user);
+        refused(&post(&gw, &path, &body, Some(&signer.sign(body.as_bytes()))).await, 400, &body);
+    }
+    let body = sent(json!("u_1"));
+    let reply = post(&gw, &path, &body, Some(&signer.sign(body.as_bytes()))).await;
+    assert_eq!((reply.status, &reply.body), (200, &json!({"ok": true})), "{}", reply.text);
+    let shown = json!([{"prefix": KEY[..16], "name": null, "user_id": "u_1"}]);
+    assert_eq!(gw.get(&path).await.body["items"], shown);
 }
 
 #[tokio::test]

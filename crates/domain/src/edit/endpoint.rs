@@ -104,7 +104,7 @@ pub fn create(cx: &Context<'_>, draft: EndpointDraft) -> Result<(Change, Arc<End
         created_s: cx.now_s,
         updated_s: cx.now_s,
     });
-    Ok((change(cx, Record::Endpoint(Arc::clone(&endpoint))), endpoint))
+    Ok((change(cx, endpoint.workspace, Record::Endpoint(Arc::clone(&endpoint))), endpoint))
 }
 
 /// Updates an endpoint: a new target, a new name, or both.
@@ -132,7 +132,7 @@ pub fn update(
     after.admission = patch.admission.unwrap_or(before.admission);
     after.updated_s = cx.now_s;
     let after = Arc::new(after);
-    Ok((change(cx, Record::Endpoint(Arc::clone(&after))), after))
+    Ok((change(cx, workspace, Record::Endpoint(Arc::clone(&after))), after))
 }
 
 /// Deletes an endpoint. Groups that list its slug keep it; their calls answer 404.
@@ -145,7 +145,7 @@ pub fn delete(
     id: EndpointId,
 ) -> Result<(Change, Arc<Endpoint>), Rejection> {
     let endpoint = visible(cx, workspace, id)?;
-    Ok((change(cx, Record::EndpointDeleted { id }), Arc::clone(endpoint)))
+    Ok((change(cx, workspace, Record::EndpointDeleted { id }), Arc::clone(endpoint)))
 }
 
 fn visible<'a>(
@@ -185,6 +185,65 @@ fn check_secret(cx: &Context<'_>, workspace: WorkspaceId, target: &Target) -> Re
     }
 }
 
-fn change(cx: &Context<'_>, record: Record) -> Change {
-    Change { version: cx.version, records: vec![record], trees: Vec::new() }
+/// Which model configs a call has to fit depends on where its slug goes, so every call of the workspace looks again.
+fn change(cx: &Context<'_>, workspace: WorkspaceId, record: Record) -> Change {
+    Change { workspaces: vec![workspace], ..Change::of(cx, record) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::{Snapshot, Version};
+    use crate::workspace::{Prefixes, Workspace};
+
+    const HOME: WorkspaceId = WorkspaceId(7);
+
+    /// A configuration with one workspace, which may own any slug.
+    fn configured() -> Snapshot {
+        let home = Workspace {
+            id: HOME,
+            name: "home".into(),
+            onboarded: true,
+            org_prefixes: Prefixes::Rest,
+            ed25519_public_key: None,
+            serial: Version(1),
+            created_s: 0,
+        };
+        let records = vec![Record::Workspace(Arc::new(home))];
+        let change = Change { version: Version(1), records, trees: Vec::new(), workspaces: Vec::new() };
+        Snapshot::default().apply(&change)
+    }
+
+    fn context(snapshot: &Snapshot, version: u64) -> Context<'_> {
+        Context { snapshot, version: Version(version), now_s: 0, now_ms: 0, fresh_id: version }
+    }
+
+    fn target(provider_name: Option<&str>) -> Target {
+        let json =
+            serde_json::json!({ "provider": "BASETEN", "model_id": "m", "provider_name": provider_name });
+        serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn wherever_a_slug_goes_from_now_on_every_call_of_its_workspace_looks_again() {
+        let empty = configured();
+        let draft = EndpointDraft {
+            workspace: HOME,
+            slug: "acme/chat".parse().unwrap(),
+            region: Region::Unrestricted,
+            target: target(None),
+            admission: None,
+            private_allowed: false,
+        };
+        let (created, endpoint) = create(&context(&empty, 2), draft).unwrap();
+        let made = empty.apply(&created);
+        let patch = EndpointPatch { target: Some((target(Some("groq")), false)), ..EndpointPatch::default() };
+        let (updated, _) = update(&context(&made, 3), HOME, endpoint.id, patch).unwrap();
+        let served_elsewhere = made.apply(&updated);
+        let (deleted, _) = delete(&context(&served_elsewhere, 4), HOME, endpoint.id).unwrap();
+        let gone = served_elsewhere.apply(&deleted);
+        let epochs = [&empty, &made, &served_elsewhere, &gone].map(|snapshot| snapshot.workspace_epoch(HOME));
+        assert_eq!(epochs[1..], [2, 3, 4].map(Version));
+        assert_ne!(epochs[0], epochs[1]);
+    }
 }

@@ -219,7 +219,7 @@ pub fn visible(snapshot: &Snapshot, workspace: WorkspaceId, id: GroupId) -> Resu
 }
 
 fn change(cx: &Context<'_>, records: Vec<Record>, root: GroupId) -> Change {
-    Change { version: cx.version, records, trees: vec![root] }
+    Change { version: cx.version, records, trees: vec![root], workspaces: Vec::new() }
 }
 
 fn mode_of_tree(parent: Option<&Arc<Group>>, stated: Option<Enforcement>) -> Result<Enforcement, Rejection> {

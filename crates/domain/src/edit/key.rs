@@ -21,6 +21,8 @@ pub struct KeyDraft {
     pub hash: KeyHash,
     /// For display only.
     pub name: Option<Arc<str>>,
+    /// The end user whose calls it makes.
+    pub user_id: Option<Arc<str>>,
 }
 
 /// Gives a group one more key. What was revoked is not in the snapshot: the store refuses that, with [`TAKEN`] too.
@@ -44,11 +46,12 @@ pub fn mint(
         workspace,
         group: group.id,
         name: draft.name,
+        user_id: draft.user_id,
         serial: cx.version,
         created_s: cx.now_s,
     });
     let records = vec![Record::Key(Arc::clone(&key))];
-    Ok((Change { version: cx.version, records, trees: Vec::new() }, key))
+    Ok((Change { version: cx.version, records, trees: Vec::new(), workspaces: Vec::new() }, key))
 }
 
 /// Revokes a key for good. Calls that have not been admitted yet look again and are refused.
@@ -65,5 +68,8 @@ pub fn revoke(
     let key = cx.snapshot.key_by_prefix(workspace, prefix).filter(|key| key.group == group.id);
     let key = key.ok_or(Rejection::NotFound(NO_KEY))?;
     let records = vec![Record::KeyRevoked { hash: key.hash, at_s: cx.now_s }];
-    Ok((Change { version: cx.version, records, trees: vec![group.root] }, Arc::clone(key)))
+    Ok((
+        Change { version: cx.version, records, trees: vec![group.root], workspaces: Vec::new() },
+        Arc::clone(key),
+    ))
 }

@@ -136,5 +136,5 @@ fn gone(cx: &Context<'_>, hash: KeyHash) -> Record {
 }
 
 fn change(cx: &Context<'_>, records: Vec<Record>) -> Change {
-    Change { version: cx.version, records, trees: Vec::new() }
+    Change { version: cx.version, records, trees: Vec::new(), workspaces: Vec::new() }
 }

@@ -17,7 +17,7 @@ pub fn put(
 ) -> (Change, Arc<Secret>) {
     let secret = Arc::new(Secret { workspace, name: name.into(), value, created_s: cx.now_s });
     let records = vec![Record::Secret(Arc::clone(&secret))];
-    (Change { version: cx.version, records, trees: Vec::new() }, secret)
+    (Change { version: cx.version, records, trees: Vec::new(), workspaces: Vec::new() }, secret)
 }
 
 /// Deletes a secret.
@@ -38,5 +38,5 @@ pub fn delete(cx: &Context<'_>, workspace: WorkspaceId, name: &str) -> Result<Ch
         )));
     }
     let records = vec![Record::SecretDeleted { workspace, name: Arc::clone(&secret.name) }];
-    Ok(Change { version: cx.version, records, trees: Vec::new() })
+    Ok(Change { version: cx.version, records, trees: Vec::new(), workspaces: Vec::new() })
 }

@@ -178,5 +178,5 @@ fn check_still_owned(snapshot: &Snapshot, id: WorkspaceId, after: &Prefixes) -> 
 }
 
 fn change(cx: &Context<'_>, records: Vec<Record>) -> Change {
-    Change { version: cx.version, records, trees: Vec::new() }
+    Change { version: cx.version, records, trees: Vec::new(), workspaces: Vec::new() }
 }

@@ -2,15 +2,19 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::bail;
-use domain::{Admission, Snapshot, Version, advice};
+use domain::{
+    Admission, Change, PriceBook, PriceSource, Record, Snapshot, Version, advice, unpriced_under_budget,
+};
 use storage::Store;
 
 use super::environment_variables;
 use super::output::say;
-use crate::config;
+use crate::config::{self, Config, Unpriced};
 use crate::node::Tls;
+use crate::prices;
 
 /// Most sentences of advice at once.
 const ADVICE_MAX: usize = 50;
@@ -31,6 +35,7 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<()> {
     if Tls::of(&config)?.is_some() {
         say("TLS: the certificate and its key are sound and belong together")?;
     }
+    let priced = of_file(&config)?;
     let found = Store::inspect(&args.data_dir)?;
     let dir = args.data_dir.display();
     if !found.exists {
@@ -50,7 +55,10 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<()> {
         (found, _) => say(&format!("store: version {found}; nothing to migrate"))?,
     }
     match Store::configuration(&args.data_dir)? {
-        Some(snapshot) => advise(&snapshot, config.limits.admission),
+        Some(snapshot) => {
+            check_prices(&with_file(&snapshot, priced), config.prices.unpriced)?;
+            advise(&snapshot, config.limits.admission)
+        }
         None if found.schema_found < found.schema_known => {
             say("limits: not looked at; a start migrates them first")
         }
@@ -58,6 +66,46 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<()> {
             "limits: not looked at; the last process had no time to close the store, which the next start mends",
         ),
     }
+}
+
+/// The prices of the file that a start would read.
+fn of_file(config: &Config) -> anyhow::Result<PriceBook> {
+    let Some(file) = &config.prices.file else { return Ok(PriceBook::default()) };
+    let read = prices::read(file)?;
+    let (count, skipped) = (read.book.0.len(), read.skipped);
+    say(&format!("prices: {count} in {}, entries skipped: {skipped}", file.display()))?;
+    Ok(read.book)
+}
+
+/// The configuration after a start.
+fn with_file(snapshot: &Snapshot, book: PriceBook) -> Snapshot {
+    let read = Record::Prices { source: PriceSource::File, book: Arc::new(book) };
+    snapshot.apply(&Change::load(snapshot.version(), vec![read]))
+}
+
+/// Says which calls cannot be counted in USD.
+fn check_prices(snapshot: &Snapshot, unpriced: Unpriced) -> anyhow::Result<()> {
+    let imported = snapshot.prices(PriceSource::Imported).0.len();
+    if imported > 0 {
+        say(&format!("prices: {imported} imported"))?;
+    }
+    let found = unpriced_under_budget(snapshot);
+    for (config, endpoint) in found.iter().take(ADVICE_MAX) {
+        let (provider, model) = (endpoint.target.served_by(), endpoint.upstream_model());
+        let (what, id) = (&endpoint.slug, config.id);
+        let outcome = match unpriced {
+            Unpriced::Refuse => "calls under it are refused",
+            Unpriced::Allow => "calls under it cost nothing",
+        };
+        say(&format!(
+            "warning: {what} ({provider}, {model}) has no price, and model config {id} has a budget for it: {outcome}; \
+             give its target `pricing`, or import prices"
+        ))?;
+    }
+    if found.len() > ADVICE_MAX {
+        say(&format!("prices: more warnings than these {ADVICE_MAX}"))?;
+    }
+    Ok(())
 }
 
 /// Says which limits may surprise whoever set them. A limit that binds a whole tree is told of once.

@@ -1,9 +1,11 @@
 //! The management API, from a terminal.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
+use bytes::Bytes;
 use domain::destination::BaseUrl;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
@@ -75,6 +77,21 @@ pub(super) enum Form {
     Json,
 }
 
+/// The gateway's own answer to what it did not do.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) status: StatusCode,
+    message: String,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.message, self.status.as_u16())
+    }
+}
+
+impl std::error::Error for Refused {}
+
 /// A connection to a gateway's management API.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -100,11 +117,20 @@ impl Client {
     }
 
     pub(super) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        self.send(Method::POST, path, Some(body)).await
+        self.send(Method::POST, path, Some(body.to_string().into())).await
+    }
+
+    pub(super) async fn put(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.put_as_it_is(path, body.to_string().into()).await
+    }
+
+    /// Sends a body that is JSON already, to the last digit of its numbers.
+    pub(super) async fn put_as_it_is(&self, path: &str, body: Bytes) -> anyhow::Result<Value> {
+        self.send(Method::PUT, path, Some(body)).await
     }
 
     pub(super) async fn patch(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        self.send(Method::PATCH, path, Some(body)).await
+        self.send(Method::PATCH, path, Some(body.to_string().into())).await
     }
 
     /// Every item of a listing, page by page.
@@ -122,7 +148,7 @@ impl Client {
         }
     }
 
-    fn request(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Request<Outgoing>> {
+    fn request(&self, method: Method, path: &str, body: Option<Bytes>) -> anyhow::Result<Request<Outgoing>> {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.url.path))
@@ -133,15 +159,15 @@ impl Client {
             request = request.header("x-tollgate-workspace", workspace);
         }
         request
-            .body(Outgoing::new(body.map(|body| body.to_string().into()).into_iter().collect()))
+            .body(Outgoing::new(body.into_iter().collect()))
             .context("the key, the workspace or the URL has characters that no request can carry")
     }
 
     /// One exchange, once more a while later where the gateway says that this key asks too often.
-    async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+    async fn send(&self, method: Method, path: &str, body: Option<Bytes>) -> anyhow::Result<Value> {
         let mut waits = 0;
         loop {
-            let (status, value) = self.exchange(&method, path, body).await?;
+            let (status, value) = self.exchange(&method, path, body.clone()).await?;
             if status.is_success() {
                 return Ok(value);
             }
@@ -153,7 +179,8 @@ impl Client {
             }
             let message = [&value["message"], &value["error"]["message"], &value["error"]];
             let message = message.into_iter().find_map(Value::as_str);
-            bail!("{} ({})", message.unwrap_or("the gateway refused"), status.as_u16());
+            let message = message.unwrap_or("the gateway refused").to_owned();
+            return Err(Refused { status, message }.into());
         }
     }
 
@@ -161,7 +188,7 @@ impl Client {
         &self,
         method: &Method,
         path: &str,
-        body: Option<&Value>,
+        body: Option<Bytes>,
     ) -> anyhow::Result<(StatusCode, Value)> {
         let url = &self.url;
         let origin = Origin { tls: url.tls, host: url.host.clone(), port: url.port, trust: Trust::Operator };

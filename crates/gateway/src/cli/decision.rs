@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::client::{Access, Form, escaped};
-use super::explain::{Remedy, binding, ceiling, show_limits};
+use super::explain::{Remedy, binding, ceiling, held, show_limits};
 use super::output::{live, say, say_json, text, window};
 
 #[derive(Debug, clap::Args)]
@@ -30,21 +30,23 @@ pub(super) async fn run(args: DecisionArgs) -> anyhow::Result<()> {
 /// Whose call it was, what happened to it, and when it would have passed.
 fn sentence(answer: &Value) -> String {
     let said = |name: &str| text(&answer[name]);
-    let (model, group, tokens) = (said("model"), said("group_id"), text(&answer["hold"]["tokens"]));
+    let (model, group, held) = (said("model"), said("group_id"), held(answer));
     let call = format!("call for {model} by key {} of group {group}", said("api_key_prefix"));
     let at = said("at");
     if answer["admitted"] == true {
-        return format!(
-            "{call}: admitted at {at}, holding 1 request and {tokens} tokens (mode {})",
-            said("mode")
-        );
+        return format!("{call}: admitted at {at}, holding 1 request and {held} (mode {})", said("mode"));
     }
     let refused = format!("{call}: refused at {at}: {} {}", said("status"), said("code"));
     match binding(answer).map(|limit| (limit, Remedy::of(limit, answer))) {
         Some((limit, Remedy::Raise)) => format!("{refused}, since {} lets no call pass", ceiling(limit)),
         Some((limit, Remedy::Less)) => format!(
-            "{refused}, since {tokens} tokens never fit {}; asking for less it would have passed",
+            "{refused}, since {held} never fit {}; asking for less it would have passed",
             ceiling(limit)
+        ),
+        Some((limit, Remedy::Other)) => format!(
+            "{refused}, by {} {}; another limit would never have let it pass",
+            window(limit),
+            live(limit)
         ),
         Some((limit, Remedy::Calls)) => format!(
             "{refused}, by {} {}; would have passed as soon as one of these calls ended",
@@ -64,6 +66,8 @@ fn turned_away(code: &str) -> &'static str {
         "model_not_allowed" => "the group did not list the model",
         "model_not_found" => "no endpoint of its workspace served the model",
         "uncountable_prompt" => "a part of its prompt was not in the request, and `hard` counts all of it",
+        "model_unpriced" => "a budget applied to it, and its route had no price",
+        "missing_user" => "it did not say for which end user it was made",
         _ => "it was turned away before any limit was looked at",
     }
 }

@@ -6,9 +6,13 @@ use anyhow::bail;
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
+use super::Usage;
 use super::client::{Client, Form, escaped};
 use super::groups::read_body;
 use super::output::{say, say_json, say_table, text};
+
+/// For options about a target that is not all there.
+const INCOMPLETE: &str = "a target is written whole: say also where it goes, with --base-url or --provider, or give all of it with --target";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum EndpointsCommand {
@@ -24,7 +28,7 @@ pub(super) enum EndpointsCommand {
         /// The public name: prefix/name.
         slug: String,
         #[command(flatten)]
-        target: TargetArgs,
+        target: Box<TargetArgs>,
     },
     /// Point an endpoint elsewhere, or rename it.
     Update {
@@ -34,7 +38,7 @@ pub(super) enum EndpointsCommand {
         #[arg(long)]
         slug: Option<String>,
         #[command(flatten)]
-        target: TargetArgs,
+        target: Box<TargetArgs>,
     },
     /// Delete an endpoint.
     Delete {
@@ -80,6 +84,27 @@ pub(super) struct TargetArgs {
     /// The model writes what its streams do not show, such as reasoning.
     #[arg(long)]
     hidden_output: bool,
+    /// Who serves it by the name that model configs and prices have for it, such as `groq`.
+    #[arg(long, value_name = "NAME")]
+    provider_name: Option<String>,
+    #[command(flatten)]
+    price: PriceArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct PriceArgs {
+    /// What a million prompt tokens cost, in USD. Other rates for long prompts (`tiers`) are for the API or `--target`.
+    #[arg(long, value_name = "USD_PER_MILLION", requires = "output_price")]
+    input_price: Option<String>,
+    /// What a million completion tokens cost.
+    #[arg(long, value_name = "USD_PER_MILLION", requires = "input_price")]
+    output_price: Option<String>,
+    /// What a million prompt tokens cost that the server had in its cache; by default as much as others.
+    #[arg(long, value_name = "USD_PER_MILLION", requires = "input_price")]
+    cached_input_price: Option<String>,
+    /// What a million prompt tokens cost that the server put into its cache; by default as much as others.
+    #[arg(long, value_name = "USD_PER_MILLION", requires = "input_price")]
+    cache_write_price: Option<String>,
 }
 
 pub(super) async fn run(client: &Client, command: EndpointsCommand) -> anyhow::Result<()> {
@@ -114,8 +139,21 @@ impl TargetArgs {
         if let Some(file) = &self.target {
             return read_body(file).map(Some);
         }
-        let provider = self.provider.or(self.base_url.as_ref().map(|_| "OPENAI_COMPATIBLE".to_owned()));
-        let Some(provider) = provider else { return Ok(None) };
+        let openai_compatible = self.base_url.as_ref().map(|_| "OPENAI_COMPATIBLE");
+        let provider = self.provider.as_deref().or(openai_compatible).map(str::to_ascii_uppercase);
+        let mut target = self.members();
+        match provider {
+            None if target.is_empty() => Ok(None),
+            None => Err(Usage(INCOMPLETE.to_owned()).into()),
+            Some(provider) => {
+                target.insert("provider".to_owned(), provider.into());
+                Ok(Some(Value::Object(target)))
+            }
+        }
+    }
+
+    /// Everything but the provider.
+    fn members(self) -> Map<String, Value> {
         let fields = [
             ("base_url", self.base_url),
             ("target_model", self.target_model),
@@ -123,16 +161,32 @@ impl TargetArgs {
             ("model_id", self.model_id),
             ("environment_name", self.environment),
             ("tokenizer", self.tokenizer),
+            ("provider_name", self.provider_name),
         ];
-        let mut target =
-            Map::from_iter([("provider".to_owned(), Value::from(provider.to_ascii_uppercase()))]);
-        target.extend(
-            fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), Value::from(value?)))),
-        );
+        let mut target = given(fields);
         target.extend(self.max_output_tokens.map(|tokens| ("max_output_tokens".to_owned(), tokens.into())));
         target.extend(self.hidden_output.then(|| ("hidden_output".to_owned(), true.into())));
-        Ok(Some(Value::Object(target)))
+        let price = self.price.members();
+        target.extend((!price.is_empty()).then(|| ("pricing".to_owned(), Value::Object(price))));
+        target
     }
+}
+
+impl PriceArgs {
+    /// Amounts go as they were typed: the gateway reads them without rounding.
+    fn members(self) -> Map<String, Value> {
+        given([
+            ("input_per_million", self.input_price),
+            ("output_per_million", self.output_price),
+            ("cached_input_per_million", self.cached_input_price),
+            ("cache_write_per_million", self.cache_write_price),
+        ])
+    }
+}
+
+/// Those that were given.
+fn given<const N: usize>(fields: [(&str, Option<String>); N]) -> Map<String, Value> {
+    fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into()))).collect()
 }
 
 fn path(id: &str) -> String {
@@ -158,13 +212,36 @@ async fn list(client: &Client) -> anyhow::Result<()> {
         vec![
             text(&endpoint["id"]),
             text(&endpoint["slug"]),
-            text(&target["provider"]),
+            provider(target),
             text(place),
             text(model),
+            price(&target["pricing"]),
         ]
     };
     let rows: Vec<_> = endpoints.iter().map(row).collect();
-    say_table(&["ID", "SLUG", "PROVIDER", "WHERE", "MODEL"], &rows)
+    say_table(&["ID", "SLUG", "PROVIDER", "WHERE", "MODEL", "USD/M IN/OUT"], &rows)
+}
+
+/// The provider, with the name that prices and model configs have for it where that is its own: `VERTEX (gemini)`.
+fn provider(target: &Value) -> String {
+    let provider = text(&target["provider"]);
+    match target["provider_name"].as_str() {
+        Some(name) => format!("{provider} ({name})"),
+        None => provider,
+    }
+}
+
+/// What a million prompt and completion tokens cost: `2.5/10`, and `2.5/10 +2 tiers` where it depends on the prompt.
+fn price(pricing: &Value) -> String {
+    if pricing.is_null() {
+        return text(pricing);
+    }
+    let flat = format!("{}/{}", text(&pricing["input_per_million"]), text(&pricing["output_per_million"]));
+    match pricing["tiers"].as_array().map_or(0, Vec::len) {
+        0 => flat,
+        1 => format!("{flat} +1 tier"),
+        more => format!("{flat} +{more} tiers"),
+    }
 }
 
 async fn test(client: &Client, id: &str) -> anyhow::Result<()> {

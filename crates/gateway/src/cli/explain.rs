@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Usage;
 use super::client::{Form, Place, WHICH_GATEWAY};
-use super::output::{live, say, say_json, say_table, text, window};
+use super::output::{live, say, say_json, say_table, set_by, text, window};
 
 /// Every management key of ours begins so.
 const MANAGEMENT_MARK: &str = "mgmt_";
@@ -29,6 +29,9 @@ pub(super) struct ExplainArgs {
     /// The bound that it declares for its output.
     #[arg(long, value_name = "N")]
     max_tokens: Option<u64>,
+    /// The end user that it would be made for.
+    #[arg(long, value_name = "ID")]
+    user: Option<String>,
     /// The answer would come as a stream, which the mode `hard` admits step by step.
     #[arg(long)]
     stream: bool,
@@ -67,6 +70,7 @@ impl ExplainArgs {
             "prompt_tokens": self.prompt_tokens,
             "max_tokens": self.max_tokens,
             "stream": self.stream,
+            "user": self.user,
         }))
     }
 }
@@ -89,7 +93,7 @@ pub(super) fn show_limits(answer: &Value) -> anyhow::Result<()> {
             vec![
                 window(limit),
                 text(&limit["scope"]),
-                text(&limit["source_group"]),
+                set_by(limit),
                 live(limit),
                 text(&limit["remaining"]),
                 verdict.to_owned(),
@@ -103,19 +107,31 @@ pub(super) fn show_limits(answer: &Value) -> anyhow::Result<()> {
     warnings.map(|warning| format!("warning: {}", text(warning))).try_for_each(|line| say(&line))
 }
 
+/// What a call holds beside its request: tokens, and dollars where it costs any.
+pub(super) fn held(answer: &Value) -> String {
+    let hold = &answer["hold"];
+    let tokens = format!("{} tokens", text(&hold["tokens"]));
+    let usd = hold["usd"].as_f64().filter(|usd| *usd > 0.0);
+    usd.map_or(tokens.clone(), |_| format!("{tokens} ({} USD)", text(&hold["usd"])))
+}
+
 /// What would happen, and until when.
 fn sentence(model: &str, answer: &Value) -> String {
-    let (mode, tokens) = (text(&answer["mode"]), text(&answer["hold"]["tokens"]));
+    let (mode, held) = (text(&answer["mode"]), held(answer));
     if answer["admitted"] == true {
-        return format!("would be admitted now, holding 1 request and {tokens} tokens (mode {mode})");
+        return format!("would be admitted now, holding 1 request and {held} (mode {mode})");
     }
     let refused = format!("would be refused now: {} {}", text(&answer["status"]), text(&answer["code"]));
     match binding(answer).map(|limit| (limit, Remedy::of(limit, answer))) {
         Some((limit, Remedy::Raise)) => format!("{refused}, since {} lets no call pass", ceiling(limit)),
         Some((limit, Remedy::Less)) => {
+            format!("{refused}, since {held} never fit {}; it passes when it asks for less", ceiling(limit))
+        }
+        Some((limit, Remedy::Other)) => {
             format!(
-                "{refused}, since {tokens} tokens never fit {}; it passes when it asks for less",
-                ceiling(limit)
+                "{refused}, by {} {}; another limit never lets it pass, so it has to ask for less",
+                window(limit),
+                live(limit)
             )
         }
         Some((limit, Remedy::Calls)) => {
@@ -128,8 +144,17 @@ fn sentence(model: &str, answer: &Value) -> String {
         Some((limit, Remedy::Time(time))) => {
             format!("{refused}, by {} {}; passes at {time}", window(limit), live(limit))
         }
-        None if answer["status"] == 403 => format!("{refused}: its group does not list {model}"),
-        None => format!("{refused}: no endpoint of its workspace serves {model}"),
+        None => format!("{refused}: {}", turned_away(model, &answer["code"])),
+    }
+}
+
+/// Why no limit was looked at.
+fn turned_away(model: &str, code: &Value) -> String {
+    match code.as_str() {
+        Some("model_not_allowed") => format!("its group does not list {model}"),
+        Some("model_unpriced") => format!("a budget applies to it, and {model} has no price"),
+        Some("missing_user") => "it would have to say for which end user it is made".to_owned(),
+        _ => format!("no endpoint of its workspace serves {model}"),
     }
 }
 
@@ -139,6 +164,8 @@ pub(super) enum Remedy {
     Raise,
     /// A smaller call.
     Less,
+    /// The same, since another limit than the one that binds never lets it pass.
+    Other,
     /// The end of a call in flight, which no clock knows.
     Calls,
     /// So much time.
@@ -151,6 +178,8 @@ impl Remedy {
         let time = &answer["passes_at"];
         if limit["threshold"] == 0 {
             Self::Raise
+        } else if time.is_null() && !limit["passes_at"].is_null() {
+            Self::Other
         } else if time.is_null() {
             Self::Less
         } else if limit["type"] == "CONCURRENCY" {
@@ -194,6 +223,20 @@ mod tests {
             "would be refused now: 429 request_exceeds_limit, since 12 tokens never fit TOKEN/DAY 100; \
              it passes when it asks for less"
         );
+        let budget = json!({
+            "type": "USD", "unit": "PERIOD", "window": "1d", "threshold": 10, "used": 9.6, "pending": 0.2,
+            "passes_at": "2026-05-14T00:00:00.000Z",
+        });
+        let blocked = json!({
+            "admitted": false, "status": 402, "code": "budget_exceeded", "mode": "estimate",
+            "hold": {"tokens": 12, "usd": 0.6}, "limits": [budget], "binding": 0, "passes_at": null,
+        });
+        assert_eq!(
+            sentence("acme/chat", &blocked),
+            "would be refused now: 402 budget_exceeded, by USD/1d 9.6+0.2/10; another limit never lets it pass, so it \
+             has to ask for less"
+        );
+        assert_eq!(held(&blocked), "12 tokens (0.6 USD)");
         let by = |limit: Value, passes_at: Value| {
             json!({
                 "admitted": false, "status": 429, "code": "x", "mode": "estimate", "hold": {"tokens": 12},
@@ -210,9 +253,14 @@ mod tests {
             sentence("acme/chat", &by(closed, Value::Null)),
             "would be refused now: 429 x, since REQUEST/DAY 0 lets no call pass"
         );
-        for (status, end) in [(403, "its group does not list acme/chat"), (404, "serves acme/chat")] {
+        for (code, end) in [
+            ("model_not_allowed", "its group does not list acme/chat"),
+            ("model_not_found", "serves acme/chat"),
+            ("model_unpriced", "acme/chat has no price"),
+            ("missing_user", "for which end user it is made"),
+        ] {
             let answer =
-                json!({"admitted": false, "status": status, "code": "x", "binding": null, "passes_at": null});
+                json!({"admitted": false, "status": 403, "code": code, "binding": null, "passes_at": null});
             assert!(sentence("acme/chat", &answer).ends_with(end));
         }
     }

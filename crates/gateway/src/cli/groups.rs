@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::Usage;
 use super::client::{Client, Form, escaped};
-use super::output::{live, say, say_json, say_table, text, window};
+use super::output::{live, say, say_json, say_table, set_by, text, window};
 use super::tree;
 
 #[derive(Debug, Subcommand)]
@@ -169,7 +169,7 @@ async fn limits(client: &Client, id: &str) -> anyhow::Result<()> {
             text(&limit["slug"]),
             window(limit),
             text(&limit["scope"]),
-            text(&limit["source_group"]),
+            set_by(limit),
             live(limit),
             text(&limit["remaining"]),
             text(&limit["next_capacity_at"]),

@@ -15,6 +15,9 @@ pub(super) enum KeysCommand {
         /// A name for people.
         #[arg(long)]
         name: Option<String>,
+        /// The end user whose calls it makes, whatever calls say themselves.
+        #[arg(long, value_name = "USER")]
+        user_id: Option<String>,
     },
     /// List a group's keys.
     List {
@@ -32,8 +35,9 @@ pub(super) enum KeysCommand {
 
 pub(super) async fn run(client: &Client, command: KeysCommand) -> anyhow::Result<()> {
     match command {
-        KeysCommand::Mint { group, name } => {
-            let minted = client.post(&path(&group), &json!({ "name": name })).await?;
+        KeysCommand::Mint { group, name, user_id } => {
+            let body = json!({ "name": name, "user_id": user_id });
+            let minted = client.post(&path(&group), &body).await?;
             match client.form {
                 Form::Json => say_json(&minted),
                 Form::Table => say(&text(&minted["api_key"])),
@@ -44,9 +48,9 @@ pub(super) async fn run(client: &Client, command: KeysCommand) -> anyhow::Result
             if client.form == Form::Json {
                 return say_json(&Value::Array(keys));
             }
-            let rows: Vec<_> =
-                keys.iter().map(|key| vec![text(&key["prefix"]), text(&key["name"])]).collect();
-            say_table(&["PREFIX", "NAME"], &rows)
+            let row = |key: &Value| ["prefix", "name", "user_id"].map(|member| text(&key[member])).to_vec();
+            let rows: Vec<_> = keys.iter().map(row).collect();
+            say_table(&["PREFIX", "NAME", "USER"], &rows)
         }
         KeysCommand::Revoke { group, prefix } => {
             let revoked = client.delete(&format!("{}/{}", path(&group), escaped(&prefix))).await?;

@@ -50,10 +50,21 @@ pub(super) fn live(row: &Value) -> String {
     format!("{}{pending}/{}", text(&row["used"]), text(&row["threshold"]))
 }
 
-/// Type and unit of a limit: `TOKEN/DAY`. Calls in flight have no unit.
+/// Type and unit of a limit: `TOKEN/DAY`; of a model config's the length of its period: `USD/1M`. Calls in flight have
+/// neither.
 pub(super) fn window(limit: &Value) -> String {
     let kind = text(&limit["type"]);
-    if limit["unit"].is_null() { kind } else { format!("{kind}/{}", text(&limit["unit"])) }
+    match limit["unit"].as_str() {
+        None => kind,
+        Some("PERIOD") => format!("{kind}/{}", text(&limit["window"])),
+        Some(unit) => format!("{kind}/{unit}"),
+    }
+}
+
+/// The group or model config that declares a limit.
+pub(super) fn set_by(limit: &Value) -> String {
+    let config = limit["model_config_id"].as_str();
+    config.map_or_else(|| text(&limit["source_group"]), |config| format!("config {config}"))
 }
 
 /// The limits of one model entry, as people read them: `REQUEST/MINUTE 100, TOKEN/DAY 10000000`.

@@ -17,6 +17,7 @@ use crate::clock::{Step, SystemClock, raw_now};
 use crate::config::{self, Config};
 use crate::keys::{self, MANAGEMENT_KEY_FILE_VARIABLE, MANAGEMENT_KEY_VARIABLE, MASTER_KEY_VARIABLE};
 use crate::node::{Node, Parts};
+use crate::prices::{self, PriceFile};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ServeArgs {
@@ -38,6 +39,7 @@ pub(super) struct ServeArgs {
 pub(super) struct Running {
     pub(super) node: Node,
     pub(super) operator_key: keys::OperatorKey,
+    prices: Arc<PriceFile>,
 }
 
 pub(super) async fn run(args: ServeArgs) -> anyhow::Result<()> {
@@ -54,7 +56,7 @@ pub(super) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     warn_if_exposed(&config);
     let (addr, admin) = (running.node.addr(), running.node.admin_addr());
     tracing::info!(%addr, %admin, data_dir = %args.data_dir.display(), "serving");
-    signals.stop(|| reload(&running.node)).await;
+    signals.stop(|| reload(&running)).await;
     tracing::info!("stopping; calls in flight may finish");
     signals.then_exit_at_once(running.node.recorded());
     running.node.shut_down().await;
@@ -68,6 +70,8 @@ pub(super) async fn start(
     data_dir: &Path,
     management_key: Option<&str>,
 ) -> anyhow::Result<Running> {
+    // Before anything is made: a file that is wrong leaves no trace of a start.
+    let priced = config.prices.file.as_deref().map(prices::read).transpose()?;
     create_private_dir(data_dir).with_context(|| format!("cannot create {}", data_dir.display()))?;
     let engine = Arc::new(Engine::new());
     let store = open(config, data_dir, &engine)?;
@@ -76,8 +80,10 @@ pub(super) async fn start(
     tokio::spawn(keep_time(Arc::clone(&clock), Arc::clone(&engine), step));
     let clock: Arc<dyn Clock> = clock;
     let operator_key = keys::operator_key(&store, &*clock, data_dir, management_key).await?;
+    let (path, shared) = (config.prices.file.clone(), (store.clone(), Arc::clone(&clock)));
+    let prices = Arc::new(PriceFile::start(path, priced, shared).await?);
     let node = Node::start(Parts { config, store, engine, clock, environment })?;
-    Ok(Running { node, operator_key })
+    Ok(Running { node, operator_key, prices })
 }
 
 fn create_private_dir(dir: &Path) -> std::io::Result<()> {
@@ -132,13 +138,17 @@ async fn keep_time(clock: Arc<SystemClock>, engine: Arc<Engine>, first: Step) {
 }
 
 /// What SIGHUP does.
-fn reload(node: &Node) {
-    match node.reload_tls() {
+fn reload(running: &Running) {
+    let prices = Arc::clone(&running.prices);
+    match running.node.reload_tls() {
         Ok(true) => tracing::info!(
             "SIGHUP: new connections get the TLS certificate as it is now; every other setting needs a restart"
         ),
+        Ok(false) if prices.is_set() => {}
         Ok(false) => {
-            tracing::warn!("SIGHUP: without TLS there is nothing to reload; settings need a restart");
+            tracing::warn!(
+                "SIGHUP: without TLS and prices.file there is nothing to reload; settings need a restart"
+            );
         }
         Err(error) => {
             let cause = format!("{error:#}");
@@ -148,6 +158,7 @@ fn reload(node: &Node) {
             );
         }
     }
+    tokio::spawn(async move { prices.reload().await });
 }
 
 fn warn_if_exposed(config: &Config) {

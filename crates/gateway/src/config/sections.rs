@@ -22,6 +22,8 @@ pub struct Config {
     pub server: ServerSection,
     pub data_plane: DataPlaneSection,
     pub limits: LimitsSection,
+    pub users: UsersSection,
+    pub prices: PricesSection,
     pub upstream: UpstreamSection,
     pub secrets: SecretsSection,
     pub management: ManagementSection,
@@ -77,6 +79,7 @@ pub struct LimitsSection {
     #[serde(deserialize_with = "duration")]
     pub drain_timeout: Duration,
     pub reveal_ancestors: bool,
+    pub budget_status: BudgetStatus,
 }
 
 /// `limits.on_client_gone`
@@ -85,6 +88,39 @@ pub struct LimitsSection {
 pub enum OnClientGone {
     Cancel,
     Drain,
+}
+
+/// `limits.budget_status`: what a call is answered that a budget in USD has no room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "u16")]
+pub enum BudgetStatus {
+    PaymentRequired,
+    TooManyRequests,
+}
+
+/// `[users]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UsersSection {
+    pub trust_declared: bool,
+    pub required: bool,
+}
+
+/// `[prices]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PricesSection {
+    #[serde(deserialize_with = "optional_path")]
+    pub file: Option<PathBuf>,
+    pub unpriced: Unpriced,
+}
+
+/// `prices.unpriced`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unpriced {
+    Refuse,
+    Allow,
 }
 
 /// `[upstream]`
@@ -245,6 +281,26 @@ impl LimitsSection {
             in_memory: self.decisions,
             on_disk: self.decisions_disk_mb.saturating_mul(1024 * 1024),
         }
+    }
+}
+
+impl BudgetStatus {
+    /// The status.
+    #[must_use]
+    pub fn code(self) -> u16 {
+        match self {
+            Self::PaymentRequired => 402,
+            Self::TooManyRequests => 429,
+        }
+    }
+}
+
+impl TryFrom<u16> for BudgetStatus {
+    type Error = String;
+
+    fn try_from(code: u16) -> Result<Self, String> {
+        let known = [Self::PaymentRequired, Self::TooManyRequests].into_iter().find(|its| its.code() == code);
+        known.ok_or_else(|| format!("{code} is none of 402, 429; give one of them"))
     }
 }
 

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use admin::Hierarchy;
-use domain::SecretValue;
+use domain::{SecretValue, Unpriced};
+use http::StatusCode;
 use limits::Shown;
-use proxy::{Bearer, CallLog, Timeouts, UpstreamSettings};
+use proxy::{Bearer, CallLog, DeclaredUsers, Timeouts, UpstreamSettings};
 
 use super::guard::Patience;
-use crate::config::{self, Config, LogCalls};
+use crate::config::{self, BudgetStatus, Config, LogCalls};
 
 const MIB: usize = 1024 * 1024;
 
@@ -28,6 +29,17 @@ pub(super) fn proxy_settings(
         hard_min_output: config.limits.hard_min_output,
         body_max: config.server.max_body_mb.saturating_mul(MIB),
         buffered_max: config.server.max_buffered_mb.saturating_mul(MIB),
+        declared_users: if config.users.trust_declared {
+            DeclaredUsers::Trusted
+        } else {
+            DeclaredUsers::Ignored
+        },
+        user_required: config.users.required,
+        unpriced: unpriced(config),
+        budget_status: match config.limits.budget_status {
+            BudgetStatus::PaymentRequired => StatusCode::PAYMENT_REQUIRED,
+            BudgetStatus::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
+        },
         bearer: if config.data_plane.strict_bearer { Bearer::Refused } else { Bearer::Accepted },
         shown: if config.limits.reveal_ancestors { Shown::All } else { Shown::Own },
         on_client_gone: match config.limits.on_client_gone {
@@ -59,6 +71,13 @@ pub(super) fn proxy_settings(
     }
 }
 
+fn unpriced(config: &Config) -> Unpriced {
+    match config.prices.unpriced {
+        config::Unpriced::Refuse => Unpriced::Refused,
+        config::Unpriced::Allow => Unpriced::Allowed,
+    }
+}
+
 /// How long callers may take on their connections.
 pub(super) fn patience(config: &Config) -> Patience {
     let server = &config.server;
@@ -76,6 +95,9 @@ pub(super) fn admin_settings(config: &Config) -> admin::Settings {
     admin::Settings {
         admission: config.limits.admission,
         hard_min_output: config.limits.hard_min_output,
+        unpriced: unpriced(config),
+        user_required: config.users.required,
+        budget_status: config.limits.budget_status.code(),
         hierarchy: if management.hierarchy_optional { Hierarchy::Optional } else { Hierarchy::Required },
         threshold_min: if management.accept_zero_threshold { 0 } else { 1 },
         body_max: management.max_body_mb.saturating_mul(MIB),

@@ -1,12 +1,12 @@
-//! The life of a counter: how it opens, changes its form when its threshold is edited, and is given back.
+//! The life of a counter: how it opens, changes when its limit is edited, and is given back.
 //!
-//! Guarantees: an edit of a threshold changes nothing that is used; a path bound to a former life is stale.
+//! Guarantees: an edit of a threshold or of a period changes nothing that is used; a path bound to a former life is stale.
 //! Begins at [`Counter::open`] and [`Counter::reshape`].
 
-use domain::{Day, LimitType, Unit};
+use domain::{Cycle, LimitType, Unit};
 
-use crate::counter::day::DayCounter;
 use crate::counter::log::{LOG_LEN_MAX, Log};
+use crate::counter::period::PeriodCounter;
 use crate::counter::ring::Ring;
 use crate::counter::{Counter, Form};
 use crate::measure::Measure;
@@ -14,18 +14,23 @@ use crate::moment::{Moment, Span};
 use crate::path::PathLimit;
 
 impl Counter {
-    /// A new counter for this limit. One of a day opens with what its owner has used on `day`.
-    pub(crate) fn open(limit: &PathLimit, day: Day) -> Self {
+    /// A new counter for this limit. One of a period opens with what its owner has used in that of `wall_ms`.
+    pub(crate) fn open(limit: &PathLimit, wall_ms: u64) -> Self {
         let form = match limit.counter.measure {
             Measure::Concurrency => Form::Calls,
-            Measure::Use(_, Unit::Day) => {
-                let (gauge, counter) = DayCounter::open(limit.opening, day);
-                return Self { gauge, form: Form::Day(counter), ..Self::default() };
+            Measure::Use(_, Unit::Day) | Measure::Spend(_) => {
+                return Self::of_periods(limit.cycle(), limit.opening, wall_ms);
             }
             Measure::Use(kind, Unit::Second) => Form::rolling(kind, limit.threshold, Span::Second),
             Measure::Use(kind, Unit::Minute) => Form::rolling(kind, limit.threshold, Span::Minute),
         };
         Self { form, ..Self::default() }
+    }
+
+    /// A counter of periods that has used `opening` in the one of `wall_ms`.
+    pub(crate) fn of_periods(cycle: Cycle, opening: u64, wall_ms: u64) -> Self {
+        let (gauge, counter) = PeriodCounter::open(cycle, opening, wall_ms);
+        Self { gauge, form: Form::Period(counter), ..Self::default() }
     }
 }
 
@@ -40,11 +45,11 @@ impl Form {
 }
 
 impl Counter {
-    /// Whether giving the counter back would forget nothing. That a DAY counter has been touched is worth remembering:
+    /// Whether giving the counter back would forget nothing. That a counter of a period has been touched is worth remembering:
     /// people are shown 0 instead of nothing.
     pub(crate) fn is_idle(&mut self, moment: &Moment) -> bool {
         self.advance(moment);
-        let touched = matches!(&self.form, Form::Day(day) if day.touched);
+        let touched = matches!(&self.form, Form::Period(period) if period.touched);
         self.inflight == 0 && self.gauge.level == 0 && !touched
     }
 
@@ -92,10 +97,47 @@ impl Counter {
         true
     }
 
-    /// The wall clock was set back to `present`.
-    pub(crate) fn set_back(&mut self, present: Day) {
-        if let Form::Day(_) = self.form {
-            DayCounter::set_back(&mut self.gauge, present);
+    /// Goes on in the periods of `fresh`, keeping what is used and held. What is not needed ends in `fresh`.
+    pub(crate) fn recycle(&mut self, fresh: &mut Self, moment: &Moment) {
+        if self.copy_recycled(fresh, moment) {
+            self.renew(fresh);
+        }
+    }
+
+    /// Makes `fresh` what this counter would be after [`recycle`](Self::recycle). Answers whether it would change.
+    pub(crate) fn copy_recycled(&mut self, fresh: &mut Self, moment: &Moment) -> bool {
+        self.advance(moment);
+        match (&self.form, &mut fresh.form) {
+            (Form::Period(period), Form::Period(other)) if period.differs(other) => {
+                other.go_on_from(&mut fresh.gauge, (period, &self.gauge), moment);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Forgets what is used in the present period, keeping what is held, and answers how much that was; `None` where
+    /// there are no periods.
+    pub(crate) fn reset(&mut self, moment: &Moment) -> Option<u64> {
+        self.advance(moment);
+        match &mut self.form {
+            Form::Period(period) => Some(period.reset(&mut self.gauge, moment)),
+            Form::Vacant | Form::Calls | Form::Log(_) | Form::Ring(_) => None,
+        }
+    }
+
+    /// Uses what a reset forgot once more.
+    pub(crate) fn remember(&mut self, used: u64, moment: &Moment) {
+        self.advance(moment);
+        if matches!(self.form, Form::Period(_)) {
+            self.gauge.level = self.gauge.level.saturating_add(used);
+        }
+    }
+
+    /// The wall clock was set back to `wall_ms`.
+    pub(crate) fn set_back(&mut self, wall_ms: u64) {
+        if let Form::Period(period) = &self.form {
+            period.set_back(&mut self.gauge, wall_ms);
         }
     }
 }

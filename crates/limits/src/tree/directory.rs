@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use domain::{Day, LimitType, Unit, Version};
+use domain::{LimitType, Unit, Version};
 
 use crate::counter::Counter;
 use crate::lock::Seed;
@@ -43,12 +43,28 @@ pub(crate) enum Work {
     Open { at: u32, fresh: Counter, retires: Option<u32> },
     /// The counter is there and may have to change its form.
     Reshape { at: u32, fresh: Counter },
+    /// The counter is there, and the duration of its line may have been edited.
+    Recycle { at: u32, fresh: Counter },
+}
+
+/// A counter that binding a limit would keep.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kept {
+    pub(crate) at: u32,
+    /// Whether it would go on in the limit's periods.
+    pub(crate) recycles: bool,
 }
 
 impl Named {
-    /// Whether this is the limit's counter. One of a day is not if the limit came back after a gap.
+    /// Whether this is the limit's counter. One of a day is not if the limit came back after a gap; that of a line
+    /// went with the line.
     fn serves(&self, limit: &PathLimit) -> bool {
         limit.counter.measure.unit() != Some(Unit::Day) || limit.since <= self.seen
+    }
+
+    /// Whether a path of this epoch knows of edits of the line that no earlier one knew.
+    fn recycles(&self, measure: Measure, epoch: Version) -> bool {
+        matches!(measure, Measure::Spend(_)) && epoch > self.seen
     }
 }
 
@@ -58,7 +74,7 @@ impl Directory {
     /// A DAY counter that is there is kept only if the limit has stood since the last time it was bound. A limit that
     /// came back after a gap opens a new one, so that it neither forgets what was used in the gap nor receives what
     /// settles on a path from before it.
-    pub(crate) fn bind(&mut self, limit: &PathLimit, epoch: Version, day: Day) -> Work {
+    pub(crate) fn bind(&mut self, limit: &PathLimit, epoch: Version, wall_ms: u64) -> Work {
         let Self { named, retired, free, len } = self;
         let mut vacant = || {
             free.pop().unwrap_or_else(|| {
@@ -67,7 +83,7 @@ impl Directory {
                 at
             })
         };
-        let fresh = || Counter::open(limit, day);
+        let fresh = || Counter::open(limit, wall_ms);
         match named.entry(limit.counter.clone()) {
             Entry::Vacant(entry) => {
                 let at = entry.insert(Named { at: vacant(), seen: epoch }).at;
@@ -76,6 +92,7 @@ impl Directory {
             Entry::Occupied(mut entry) => {
                 let known = entry.get_mut();
                 let serves = known.serves(limit);
+                let recycles = known.recycles(limit.counter.measure, epoch);
                 known.seen = known.seen.max(epoch);
                 match limit.counter.measure {
                     _ if !serves => {
@@ -86,22 +103,40 @@ impl Directory {
                     Measure::Use(LimitType::Request, Unit::Second | Unit::Minute) => {
                         Work::Reshape { at: known.at, fresh: fresh() }
                     }
-                    Measure::Use(_, Unit::Day) | Measure::Use(LimitType::Token, _) | Measure::Concurrency => {
-                        Work::Keep { at: known.at }
-                    }
+                    Measure::Spend(_) if recycles => Work::Recycle { at: known.at, fresh: fresh() },
+                    Measure::Use(_, Unit::Day)
+                    | Measure::Use(LimitType::Token, _)
+                    | Measure::Spend(_)
+                    | Measure::Concurrency => Work::Keep { at: known.at },
                 }
             }
         }
     }
 
-    /// The counter that binding this limit would keep; none if it would open one.
-    pub(crate) fn kept(&self, limit: &PathLimit) -> Option<u32> {
-        self.named.get(&limit.counter).filter(|named| named.serves(limit)).map(|named| named.at)
+    /// The counter that binding this limit at this epoch would keep; none if it would open one.
+    pub(crate) fn kept(&self, limit: &PathLimit, epoch: Version) -> Option<Kept> {
+        let named = self.named.get(&limit.counter).filter(|named| named.serves(limit))?;
+        Some(Kept { at: named.at, recycles: named.recycles(limit.counter.measure, epoch) })
     }
 
-    /// The counter of a limit that has stood since `since`; one from before a gap is not its counter.
+    /// The counter of a limit that has stood since `since`; one from before a gap is not its counter. Lines have no gaps.
     pub(crate) fn find(&self, key: &CounterKey, since: Version) -> Option<u32> {
-        self.named.get(key).filter(|named| since <= named.seen).map(|named| named.at)
+        let is_line = matches!(key.measure, Measure::Spend(_));
+        self.named.get(key).filter(|named| is_line || since <= named.seen).map(|named| named.at)
+    }
+
+    /// The counter of a line that was edited at `epoch`, unless a later edit is known already.
+    pub(crate) fn edited(&mut self, key: &CounterKey, epoch: Version) -> Option<u32> {
+        let named = self.named.get_mut(key).filter(|named| named.seen <= epoch)?;
+        named.seen = epoch;
+        Some(named.at)
+    }
+
+    /// Lets nobody find a counter by its key any more. Its entry is given back when the last call in flight has ended.
+    pub(crate) fn retire(&mut self, key: &CounterKey) -> Option<u32> {
+        let at = self.named.remove(key)?.at;
+        self.retired.push(at);
+        Some(at)
     }
 
     /// Entries ever given out.

@@ -1,21 +1,24 @@
 //! What the properties check and leave out: parts of outcomes, and the keys of counters.
 
-use domain::{LimitType, Now, Unit};
-use limits::{CounterKey, LimitState, Measure, Need, Standing};
+use domain::{LimitType, Now, Unit, Usd};
+use limits::{CounterKey, Explanation, Fit, LimitState, Measure, Need, Size, Standing, Verdict};
 use proptest::prelude::*;
 
-use crate::trace::{Declared, Outcome, Step, World, demand};
+use crate::trace::{Declared, Outcome, Step, World, amount, call, demand, key, output, output_within};
 
 /// What is granted is what was asked for; where the call takes what fits, as much as there is room for.
-pub(crate) fn check_grant(need: Need, tokens: u64, room: u64) -> Result<(), TestCaseError> {
+pub(crate) fn check_grant(need: Need, size: Size, room: (u64, Usd)) -> Result<(), TestCaseError> {
     match need {
-        Need::Declared { prompt, output } => prop_assert_eq!(tokens, prompt + output),
-        Need::Guessed { prompt, output } => prop_assert!(prompt <= tokens && tokens <= prompt + output),
-        Need::Fitting { prompt, output, least } => {
-            prop_assert_eq!(tokens, (prompt + output).min(room));
-            prop_assert!(tokens >= prompt + least.min(output));
+        Need::Declared { prompt, output } => prop_assert_eq!(size, call(prompt, output)),
+        Need::Guessed { prompt, output } => {
+            prop_assert!(prompt <= size.tokens && size.tokens <= prompt + output);
+            prop_assert_eq!(size, call(prompt, size.tokens - prompt));
         }
-        Need::Observed => prop_assert_eq!(tokens, 0),
+        Need::Fitting { prompt, output, least } => {
+            prop_assert_eq!(size, call(prompt, output.min(output_within(prompt, room))));
+            prop_assert!(size.tokens >= prompt + least.min(output));
+        }
+        Need::Observed => prop_assert_eq!(size, Size::ZERO),
     }
     Ok(())
 }
@@ -27,7 +30,8 @@ pub(crate) fn check_standings(
     standings: &[Standing],
 ) -> Result<(), TestCaseError> {
     let is_told = |limit: &&Declared| limit.key.measure != Measure::Concurrency;
-    let own = path.iter().filter(|limit| limit.key.owner == path[0].key.owner).filter(is_told).count();
+    let own = path.iter().filter(|limit| !limit.is_line() && limit.key.owner == path[0].key.owner);
+    let own = own.filter(is_told).count();
     prop_assert!(standings.len() == own || standings.is_empty());
     for standing in standings {
         let limit = &path[standing.limit];
@@ -50,7 +54,29 @@ pub(crate) fn check_state(world: &World, limit: &Declared, state: &LimitState) -
     Ok(())
 }
 
-/// Whether a day limit has no room beside its holds alone.
+/// What each limit says for itself goes with the verdict of all of them.
+pub(crate) fn check_fits(
+    explained: &Explanation,
+    binding: usize,
+    verdict: Verdict,
+) -> Result<(), TestCaseError> {
+    let fits = || explained.limits.iter().map(|state| state.fit);
+    let said = explained.limits[binding].fit;
+    match verdict {
+        Verdict::NeverFits => prop_assert_eq!(said, Fit::Never),
+        Verdict::Blocked => {
+            prop_assert!(matches!(said, Fit::After(_)) && fits().any(|fit| fit == Fit::Never));
+        }
+        Verdict::Wait { hold_may_end: true, nanos } => prop_assert_eq!(said, Fit::After(nanos)),
+        Verdict::Wait { nanos, .. } => {
+            prop_assert!(matches!(said, Fit::After(_)));
+            prop_assert!(fits().any(|fit| fit == Fit::After(nanos)));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a limit of days or periods has no room beside its holds alone.
 pub(crate) fn holds_forbid(world: &World, path: usize, need: Need) -> bool {
     let path = world.on_path(path);
     path.iter().any(|limit| {
@@ -59,12 +85,12 @@ pub(crate) fn holds_forbid(world: &World, path: usize, need: Need) -> bool {
     })
 }
 
-/// Whether a limit on tokens of this call has no room for so many more beside its holds alone.
+/// Whether a limit on tokens or dollars of this call has no room for so many more beside its holds alone.
 pub(crate) fn holds_forbid_more(world: &World, call: usize, tokens: u64) -> bool {
     let path = &world.held[call % world.held.len()].path;
-    path.iter().filter(|limit| limit.key.measure.counts_tokens()).any(|limit| {
+    path.iter().filter(|limit| limit.key.measure.weighs()).any(|limit| {
         let pending = world.read(&limit.key).pending;
-        pending > 0 && pending + tokens.max(1) > limit.threshold
+        pending > 0 && pending + amount(&limit.key, output(tokens)).max(1) > limit.threshold
     })
 }
 
@@ -85,6 +111,8 @@ pub(crate) fn without_guesses_and_edits(step: Step) -> Option<Step> {
         | Step::Settle { .. }
         | Step::Release { .. }
         | Step::Cancel { .. }
+        | Step::Reset { .. }
+        | Step::Recycle { .. }
         | Step::Sweep => Some(step),
     }
 }
@@ -92,9 +120,7 @@ pub(crate) fn without_guesses_and_edits(step: Step) -> Option<Step> {
 /// A path with one more limit has one more to show.
 pub(crate) fn without_states(outcome: Outcome) -> Outcome {
     match outcome {
-        Outcome::Admitted { tokens, standings, .. } => {
-            Outcome::Admitted { tokens, standings, seen: Vec::new() }
-        }
+        Outcome::Admitted { size, standings, .. } => Outcome::Admitted { size, standings, seen: Vec::new() },
         Outcome::Refused { limit, verdict, standings, at, .. } => {
             Outcome::Refused { limit, verdict, standings, states: Vec::new(), at }
         }
@@ -119,5 +145,5 @@ pub(crate) fn calls_key(owner: u64) -> CounterKey {
 
 pub(crate) fn day_key(owner: u64, kind: LimitType) -> CounterKey {
     let measure = Measure::Use(kind, Unit::Day);
-    CounterKey { owner: domain::GroupId(owner), slug: "acme/chat".parse().unwrap(), measure }
+    key(owner, measure)
 }

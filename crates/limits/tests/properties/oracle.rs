@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use domain::{Day, LimitType, Now, Unit};
-use limits::{CounterKey, Measure};
+use domain::{LimitType, Meter, Now, Unit};
+use limits::{CounterKey, Measure, Size};
 
 use crate::follower::InFlight;
 use crate::trace::{Declared, amount};
@@ -29,6 +29,8 @@ struct Log {
 struct Charge {
     at: Now,
     amount: u64,
+    /// When the period ends that it counts in, where there are periods.
+    until_ms: u64,
 }
 
 /// The least and the most that a counter may show.
@@ -47,68 +49,94 @@ impl Oracle {
         }
     }
 
-    pub(crate) fn admitted(&mut self, path: &[Declared], tokens: u64, at: Now) {
-        for Declared { key, .. } in path {
-            let amount = amount(key, tokens);
-            match key.measure {
-                Measure::Use(LimitType::Token, Unit::Day) | Measure::Concurrency => {
-                    self.log(key).pending += amount;
-                }
-                _ => self.log(key).charges.push(Charge { at, amount }),
+    pub(crate) fn admitted(&mut self, path: &[Declared], size: Size, at: Now) {
+        for limit in path {
+            let amount = amount(&limit.key, size);
+            if limit.key.measure == Measure::Concurrency {
+                self.log(&limit.key).pending += amount;
+            } else {
+                self.take(limit, amount, at);
             }
         }
     }
 
-    pub(crate) fn topped_up(&mut self, path: &[Declared], tokens: u64, at: Now) {
-        for Declared { key, .. } in path {
-            match key.measure {
-                Measure::Use(LimitType::Token, Unit::Day) => {
-                    self.log(key).pending += tokens;
-                }
-                Measure::Use(LimitType::Token, _) => {
-                    self.log(key).charges.push(Charge { at, amount: tokens });
-                }
-                Measure::Use(LimitType::Request, _) | Measure::Concurrency => {}
-            }
+    pub(crate) fn topped_up(&mut self, path: &[Declared], more: Size, at: Now) {
+        for limit in path.iter().filter(|limit| limit.key.measure.weighs()) {
+            self.take(limit, amount(&limit.key, more), at);
         }
     }
 
-    /// `requests`: 1 if the request stays charged.
-    pub(crate) fn ended(&mut self, call: &InFlight, (used, requests): (u64, u64), at: Now) {
-        let held: u64 = call.charges.iter().map(|(_, amount)| amount).sum();
+    /// What weighs is held beside all periods; all else is charged.
+    fn take(&mut self, limit: &Declared, amount: u64, at: Now) {
+        if limit.key.measure.has_periods() && limit.key.measure.weighs() {
+            self.log(&limit.key).pending += amount;
+        } else {
+            self.charge(limit, amount, at);
+        }
+    }
+
+    fn charge(&mut self, limit: &Declared, amount: u64, at: Now) {
+        let until_ms = limit.cycle.period(at.wall_ms).end_ms;
+        self.log(&limit.key).charges.push(Charge { at, amount, until_ms });
+    }
+
+    /// `requests`: 1 if the request stays charged. `limits`: all of them, as they are now.
+    pub(crate) fn ended(
+        &mut self,
+        call: &InFlight,
+        (used, requests): (Size, u64),
+        (limits, at): (&[Declared], Now),
+    ) {
         for Declared { key, .. } in &call.path {
-            let log = self.log(key);
+            // What is charged now counts in the periods of now.
+            let limit = limits.iter().find(|limit| limit.key == *key).unwrap();
+            let held = amount(key, call.held);
+            let used = amount(key, used);
             match key.measure {
-                Measure::Concurrency => log.pending -= 1,
-                Measure::Use(LimitType::Request, _) => log.give_back(1 - requests, call.charges[0].0),
-                Measure::Use(LimitType::Token, Unit::Day) => {
-                    log.pending -= held;
-                    log.charges.push(Charge { at, amount: used });
+                Measure::Concurrency => self.log(key).pending -= 1,
+                Measure::Use(LimitType::Request, _) | Measure::Spend(Meter::Requests) => {
+                    self.log(key).give_back(1 - requests, call.charges[0].0);
+                }
+                Measure::Use(LimitType::Token, Unit::Day) | Measure::Spend(Meter::Tokens | Meter::Usd) => {
+                    self.log(key).pending -= held;
+                    self.charge(limit, used, at);
                 }
                 Measure::Use(LimitType::Token, _) => {
                     // Newest first, each part to the time that took it.
                     let mut surplus = held.saturating_sub(used);
                     for &(charged, amount) in call.charges.iter().rev() {
-                        log.give_back(surplus.min(amount), charged);
+                        self.log(key).give_back(surplus.min(amount), charged);
                         surplus -= surplus.min(amount);
                     }
-                    log.charges.push(Charge { at, amount: used.saturating_sub(held) });
+                    self.charge(limit, used.saturating_sub(held), at);
                 }
             }
         }
     }
 
+    /// What was charged before counts no more.
+    pub(crate) fn reset(&mut self, key: &CounterKey) {
+        self.log(key).charges.iter_mut().for_each(|charge| charge.until_ms = 0);
+    }
+
+    /// What counts in the present period counts in the present one of the new cycle.
+    pub(crate) fn recycled(&mut self, limit: &Declared, at: Now) {
+        let present = limit.cycle.period(at.wall_ms).end_ms;
+        let charges = self.log(&limit.key).charges.iter_mut();
+        charges.filter(|charge| charge.until_ms > at.wall_ms).for_each(|charge| charge.until_ms = present);
+    }
+
     pub(crate) fn level(&self, key: &CounterKey, now: Now) -> Level {
         let Some(log) = self.counters.get(key) else { return Level { exact: 0, most: 0, pending: 0 } };
-        let since = |age: u64| log.sum(|at| at.mono_ns.saturating_add(age) > now.mono_ns);
-        let (exact, most) = match key.measure.unit() {
-            None => (0, 0),
-            Some(Unit::Day) => {
-                let used = log.sum(|at| Day::of(at.wall_ms) == now.day());
+        let since = |age: u64| log.sum(|charge| charge.at.mono_ns.saturating_add(age) > now.mono_ns);
+        let (exact, most) = match key.measure {
+            Measure::Concurrency => (0, 0),
+            Measure::Use(_, Unit::Day) | Measure::Spend(_) => {
+                let used = log.sum(|charge| charge.until_ms > now.wall_ms);
                 (used, used)
             }
-            Some(Unit::Second) => (since(1_000_000_000), since(1_000_000_000 + SLACK_SECOND_NS)),
-            Some(Unit::Minute) => (since(60_000_000_000), since(60_000_000_000 + SLACK_MINUTE_NS)),
+            Measure::Use(_, Unit::Second) => (since(1_000_000_000), since(1_000_000_000 + SLACK_SECOND_NS)),
+            Measure::Use(_, Unit::Minute) => (since(60_000_000_000), since(60_000_000_000 + SLACK_MINUTE_NS)),
         };
         Level { exact, most: if log.was_ring { most } else { exact }, pending: log.pending }
     }
@@ -119,8 +147,8 @@ impl Oracle {
 }
 
 impl Log {
-    fn sum(&self, counts: impl Fn(Now) -> bool) -> u64 {
-        self.charges.iter().filter(|charge| counts(charge.at)).map(|charge| charge.amount).sum()
+    fn sum(&self, counts: impl Fn(&Charge) -> bool) -> u64 {
+        self.charges.iter().filter(|charge| counts(charge)).map(|charge| charge.amount).sum()
     }
 
     /// From what was charged at that time. Two calls of one time are alike here as well as there.

@@ -27,20 +27,24 @@ fn limited(kind: usize, threshold: Option<u64>) -> Vec<Limits> {
 }
 
 /// A call that was charged this many tokens, and held as many.
-fn call(group: u16, ms: u64, tokens: u64) -> Call {
+pub(crate) fn call(group: u16, ms: u64, tokens: u64) -> Call {
     Call {
+        number: 0,
         id: 0,
         tree: 0,
         group,
         slug: 0,
+        user: None,
         admitted: true,
         streamed: false,
+        sent_us: ms * MS,
         span: Span { earliest_us: ms * MS, latest_us: ms * MS + 500 },
         settled_us: ms * MS + 900,
         prompt: tokens,
         declared: Some(0),
         tokens_min: tokens,
         tokens_max: tokens,
+        cache: None,
     }
 }
 

@@ -81,7 +81,7 @@ type Ended = (Outcome, Option<u16>, Usage);
 
 /// Usage as the model server told it.
 fn reported(input: u64, output: u64) -> Usage {
-    Usage { input, output, cached: 0, source: UsageSource::Reported }
+    Usage { input, output, cached: 0, cache_written: 0, source: UsageSource::Reported }
 }
 
 /// Usage as it was counted here.

@@ -5,20 +5,29 @@
 #![cfg(test)]
 
 mod bad_input;
+mod budget_periods;
+mod budget_settings;
+mod budget_streams;
+mod budgets;
 mod calls;
 mod ceilings;
 mod concurrency;
+mod config_edits;
 mod connections;
 mod counting;
+mod declared_users;
 mod dialects;
 mod endings;
 mod enforcement;
 mod headers;
+mod model_configs;
 mod models;
 mod modes;
+mod prices;
 mod refusals;
 mod streams;
 mod support;
 mod targets;
 mod tenants;
 mod upstream;
+mod users;

@@ -174,3 +174,69 @@ pub(crate) fn chat_head(key: &str, lines: &str) -> String {
          content-type: application/json\r\n{lines}\r\n"
     )
 }
+
+/// A slug whose completion tokens cost ten cents each and whose prompts cost nothing.
+pub(crate) const PRICED: &str = "acme/priced";
+/// What a call that declares six tokens and gets them costs there: sixty cents.
+pub(crate) const SIXTY_CENTS: u64 = 600_000_000;
+
+/// A gateway with the endpoint [`PRICED`].
+pub(crate) async fn priced() -> Gateway {
+    let gw = Gateway::start().await;
+    price(&gw).await;
+    gw
+}
+
+/// Makes the endpoint [`PRICED`].
+pub(crate) async fn price(gw: &Gateway) {
+    let pricing = json!({ "input_per_million": 0, "output_per_million": 100_000 });
+    gw.endpoint_with(PRICED, json!({ "pricing": pricing })).await;
+}
+
+/// A call that declares six tokens.
+pub(crate) fn sixty_cents(model: &str) -> Value {
+    let mut body = chat(model);
+    body["max_tokens"] = 6.into();
+    body
+}
+
+/// A root group with one key that may call the priced slug and `acme/m1` without limits of its own.
+pub(crate) async fn buyer(gw: &Gateway, external: &str) -> Customer {
+    gw.customer(external, json!([model(PRICED, &[]), model(M1, &[])])).await
+}
+
+/// The statuses of calls of sixty cents made at the same time, sorted.
+pub(crate) async fn buy_at_once(gw: &Arc<Gateway>, calls: &[(&str, usize)]) -> Vec<Reply> {
+    let mut under_way = JoinSet::new();
+    for (key, count) in calls {
+        for _ in 0..*count {
+            let (gw, key) = (Arc::clone(gw), (*key).to_owned());
+            under_way.spawn(async move { gw.chat_with(&key, sixty_cents(PRICED)).await });
+        }
+    }
+    under_way.join_all().await
+}
+
+/// How many were answered 200. Every other one has to be refused by a budget.
+#[track_caller]
+pub(crate) fn bought(replies: &[Reply]) -> usize {
+    for reply in replies.iter().filter(|reply| reply.status != 200) {
+        refused(reply, 402, "budget_exceeded");
+    }
+    replies.iter().filter(|reply| reply.status == 200).count()
+}
+
+/// The part of a key that is no secret.
+pub(crate) fn prefix(key: &str) -> &str {
+    key.split_once('.').map_or(key, |(prefix, _)| prefix)
+}
+
+/// A budget of so many dollars over so long, as `budgets` has it.
+pub(crate) fn budget(dollars: f64, length: &str) -> Value {
+    json!([{ "max_limit": dollars, "reset_duration": length }])
+}
+
+/// The status of one call of sixty cents.
+pub(crate) async fn buy(gw: &Gateway, key: &str) -> u16 {
+    gw.chat_with(key, sixty_cents(PRICED)).await.status
+}

@@ -7,7 +7,7 @@ use testkit::{Gateway, Tenant};
 use crate::support::*;
 
 /// An endpoint of a tenant, written by an operator, who may point it at a private address.
-async fn endpoint(gw: &Gateway, tenant: &Tenant, slug: &str, secret: Option<&str>) {
+pub(crate) async fn endpoint(gw: &Gateway, tenant: &Tenant, slug: &str, secret: Option<&str>) {
     let mut target = at(&gw.model.base_url());
     if let Some(secret) = secret {
         target["secret_id"] = secret.into();
@@ -17,7 +17,7 @@ async fn endpoint(gw: &Gateway, tenant: &Tenant, slug: &str, secret: Option<&str
 }
 
 /// A key of a tenant's group that may call this slug.
-async fn key(gw: &Gateway, tenant: &Tenant, slug: &str) -> String {
+pub(crate) async fn key(gw: &Gateway, tenant: &Tenant, slug: &str) -> String {
     let body = json!({
         "metadata": { "external_entity_id": "cust" },
         "models": models(slug, &COUNTED),

@@ -63,7 +63,9 @@ fn pair(facts: &DecisionFacts) -> Pair {
     let model = match facts.outcome {
         DecisionOutcome::Admitted
         | DecisionOutcome::Refused { .. }
-        | DecisionOutcome::TurnedAway(TurnedAway::Uncountable) => Some(Arc::clone(&facts.model)),
+        | DecisionOutcome::TurnedAway(TurnedAway::Uncountable | TurnedAway::Unpriced | TurnedAway::NoUser) => {
+            Some(Arc::clone(&facts.model))
+        }
         DecisionOutcome::TurnedAway(TurnedAway::NotAllowed | TurnedAway::NoEndpoint) => None,
     };
     (facts.workspace, Arc::clone(&facts.key_prefix), model)

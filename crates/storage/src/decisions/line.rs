@@ -6,8 +6,14 @@
 use std::io;
 use std::sync::Arc;
 
-use domain::{Admission, GroupId, LimitType, Now, RequestId, Slug, Unit, Version, WorkspaceId};
-use limits::{CounterKey, CounterScope, Fit, LimitState, Measure, PathLimit, Reading, Verdict};
+use domain::{
+    Admission, ConfigId, Cycle, GroupId, LimitType, LineId, Meter, Now, RequestId, ResetDuration, Slug, Unit,
+    Usd, Version, WorkspaceId,
+};
+use limits::{
+    ConfigLine, CounterKey, CounterScope, Fit, LimitState, Measure, Owner, PathLimit, Reading, Size, Source,
+    Verdict,
+};
 use serde::{Deserialize, Serialize};
 
 use super::recorded::{DecisionFacts, DecisionOutcome, Recorded, TurnedAway};
@@ -28,6 +34,8 @@ struct Line {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     output_max: Option<u64>,
     tokens: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    nano_usd: u64,
     outcome: Outcome,
     limits: Vec<Row>,
 }
@@ -45,9 +53,15 @@ enum Outcome {
         wait_ns: u64,
         hold_may_end: bool,
     },
+    /// Another limit would never have let it pass.
+    Blocked {
+        binding: usize,
+    },
     NotAllowed,
     NoEndpoint,
     Uncountable,
+    Unpriced,
+    NoUser,
 }
 
 /// A limit and how it stood.
@@ -57,7 +71,11 @@ struct Row {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     used_of: Option<(LimitType, Unit)>,
     threshold: u64,
-    source: GroupId,
+    /// The group that declares it; none if it is of a model config.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    source: Option<GroupId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    config: Option<RowConfig>,
     /// Whose counter it is, if it is not the caller's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ancestor: Option<GroupId>,
@@ -73,6 +91,18 @@ struct Row {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     eases_ns: Option<u64>,
     fit: RowFit,
+}
+
+/// A line of a model config.
+#[derive(Serialize, Deserialize)]
+struct RowConfig {
+    id: ConfigId,
+    line: LineId,
+    meter: Meter,
+    reset: ResetDuration,
+    cycle: Cycle,
+    /// Whether the counter is the caller's own.
+    own: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -114,7 +144,8 @@ impl Line {
             model: Arc::clone(&facts.model),
             mode: facts.mode,
             output_max: facts.output_max,
-            tokens: facts.tokens,
+            tokens: facts.asked.tokens,
+            nano_usd: facts.asked.usd.0,
             outcome: Outcome::of(facts.outcome),
             limits: facts.limits.iter().zip(states).map(|(limit, state)| Row::of(limit, state)).collect(),
         }
@@ -123,7 +154,7 @@ impl Line {
     fn recorded(self) -> Option<Recorded> {
         // Limits are on the model that was asked for; without limits it may be no slug.
         let slug: Option<Slug> = self.model.parse().ok();
-        let limit = |row: &Row| Some(row.limit(self.group, slug.clone()?));
+        let limit = |row: &Row| row.limit(self.group, slug.as_ref());
         let limits: Option<Vec<PathLimit>> = self.limits.iter().map(limit).collect();
         let facts = DecisionFacts {
             request_id: self.request_id.parse().ok()?,
@@ -134,7 +165,7 @@ impl Line {
             model: self.model,
             mode: self.mode,
             output_max: self.output_max,
-            tokens: self.tokens,
+            asked: Size { tokens: self.tokens, usd: Usd(self.nano_usd) },
             limits: limits?.into(),
             outcome: self.outcome.outcome(),
         };
@@ -150,9 +181,12 @@ impl Outcome {
             DecisionOutcome::Refused { binding, verdict: Verdict::Wait { nanos, hold_may_end } } => {
                 Self::Full { binding, wait_ns: nanos, hold_may_end }
             }
+            DecisionOutcome::Refused { binding, verdict: Verdict::Blocked } => Self::Blocked { binding },
             DecisionOutcome::TurnedAway(TurnedAway::NotAllowed) => Self::NotAllowed,
             DecisionOutcome::TurnedAway(TurnedAway::NoEndpoint) => Self::NoEndpoint,
             DecisionOutcome::TurnedAway(TurnedAway::Uncountable) => Self::Uncountable,
+            DecisionOutcome::TurnedAway(TurnedAway::Unpriced) => Self::Unpriced,
+            DecisionOutcome::TurnedAway(TurnedAway::NoUser) => Self::NoUser,
         }
     }
 
@@ -163,9 +197,12 @@ impl Outcome {
             Self::Full { binding, wait_ns: nanos, hold_may_end } => {
                 DecisionOutcome::Refused { binding, verdict: Verdict::Wait { nanos, hold_may_end } }
             }
+            Self::Blocked { binding } => DecisionOutcome::Refused { binding, verdict: Verdict::Blocked },
             Self::NotAllowed => DecisionOutcome::TurnedAway(TurnedAway::NotAllowed),
             Self::NoEndpoint => DecisionOutcome::TurnedAway(TurnedAway::NoEndpoint),
             Self::Uncountable => DecisionOutcome::TurnedAway(TurnedAway::Uncountable),
+            Self::Unpriced => DecisionOutcome::TurnedAway(TurnedAway::Unpriced),
+            Self::NoUser => DecisionOutcome::TurnedAway(TurnedAway::NoUser),
         }
     }
 }
@@ -175,13 +212,20 @@ impl Row {
         Self {
             used_of: match limit.counter.measure {
                 Measure::Use(kind, unit) => Some((kind, unit)),
-                Measure::Concurrency => None,
+                Measure::Concurrency | Measure::Spend(_) => None,
             },
             threshold: limit.threshold,
-            source: limit.source,
-            ancestor: match limit.scope {
-                CounterScope::Group => None,
-                CounterScope::Ancestor => Some(limit.counter.owner),
+            source: match &limit.source {
+                Source::Group(group) => Some(*group),
+                Source::Config(_) => None,
+            },
+            config: match &limit.source {
+                Source::Group(_) => None,
+                Source::Config(line) => Some(RowConfig::of(line, limit.scope)),
+            },
+            ancestor: match (&limit.counter.owner, limit.scope) {
+                (Owner::Model(owner, _), CounterScope::Ancestor) => Some(*owner),
+                _ => None,
             },
             used: state.reading.used,
             pending: state.reading.pending,
@@ -198,18 +242,29 @@ impl Row {
         }
     }
 
-    /// The limit, as far as it matters to whoever reads: what only opening its counter needs is not kept.
-    fn limit(&self, caller: GroupId, slug: Slug) -> PathLimit {
-        let owner = self.ancestor.unwrap_or(caller);
-        let measure = self.used_of.map_or(Measure::Concurrency, |(kind, unit)| Measure::Use(kind, unit));
-        PathLimit {
-            counter: CounterKey { owner, slug, measure },
+    /// The limit, as far as it matters to whoever reads: what only opening its counter needs is not kept. `None`: it is
+    /// no limit of ours.
+    fn limit(&self, caller: GroupId, slug: Option<&Slug>) -> Option<PathLimit> {
+        let (counter, source, scope) = match &self.config {
+            Some(line) => line.names(),
+            None => self.names(caller, slug?.clone())?,
+        };
+        Some(PathLimit {
+            counter,
             threshold: self.threshold,
-            source: self.source,
-            scope: if self.ancestor.is_none() { CounterScope::Group } else { CounterScope::Ancestor },
+            source,
+            scope,
             since: Version::default(),
             opening: 0,
-        }
+        })
+    }
+
+    /// Counter, source and scope of a limit that a group declares.
+    fn names(&self, caller: GroupId, slug: Slug) -> Option<(CounterKey, Source, CounterScope)> {
+        let owner = Owner::Model(self.ancestor.unwrap_or(caller), slug);
+        let measure = self.used_of.map_or(Measure::Concurrency, |(kind, unit)| Measure::Use(kind, unit));
+        let scope = if self.ancestor.is_none() { CounterScope::Group } else { CounterScope::Ancestor };
+        Some((CounterKey { owner, measure }, Source::Group(self.source?), scope))
     }
 
     fn state(&self) -> LimitState {
@@ -228,6 +283,23 @@ impl Row {
     }
 }
 
+impl RowConfig {
+    fn of(line: &ConfigLine, scope: CounterScope) -> Self {
+        let ConfigLine { config, line, meter, reset, cycle } = line;
+        let own = scope == CounterScope::OwnConfig;
+        Self { id: *config, line: *line, meter: *meter, reset: reset.clone(), cycle: *cycle, own }
+    }
+
+    /// Counter, source and scope of its limit.
+    fn names(&self) -> (CounterKey, Source, CounterScope) {
+        let Self { id: config, line, meter, ref reset, cycle, own } = *self;
+        let counter = CounterKey { owner: Owner::Line(line), measure: Measure::Spend(meter) };
+        let scope = if own { CounterScope::OwnConfig } else { CounterScope::SharedConfig };
+        let line = ConfigLine { config, line, meter, reset: reset.clone(), cycle };
+        (counter, Source::Config(Arc::new(line)), scope)
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands fields over by reference")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
@@ -241,11 +313,27 @@ mod tests {
         let (owner, slug) =
             (GroupId(if scope == CounterScope::Group { 2 } else { 1 }), "acme/m1".parse().unwrap());
         PathLimit {
-            counter: CounterKey { owner, slug, measure: Measure::Use(LimitType::Token, unit) },
+            counter: CounterKey {
+                owner: Owner::Model(owner, slug),
+                measure: Measure::Use(LimitType::Token, unit),
+            },
             threshold: 100,
-            source: GroupId(1),
+            source: Source::Group(GroupId(1)),
             scope,
             since: Version(7),
+            opening: 3,
+        }
+    }
+
+    fn of_config(scope: CounterScope, meter: Meter) -> PathLimit {
+        let (config, line, reset) = (ConfigId::new([1; 16]), LineId::new([2; 16]), "1M".parse().unwrap());
+        let cycle = Cycle::Months(1);
+        PathLimit {
+            counter: CounterKey { owner: Owner::Line(line), measure: Measure::Spend(meter) },
+            threshold: 10_000_000_000,
+            source: Source::Config(Arc::new(ConfigLine { config, line, meter, reset, cycle })),
+            scope,
+            since: Version(0),
             opening: 3,
         }
     }
@@ -271,6 +359,9 @@ mod tests {
             DecisionOutcome::TurnedAway(TurnedAway::NotAllowed),
             DecisionOutcome::TurnedAway(TurnedAway::NoEndpoint),
             DecisionOutcome::TurnedAway(TurnedAway::Uncountable),
+            DecisionOutcome::TurnedAway(TurnedAway::Unpriced),
+            DecisionOutcome::TurnedAway(TurnedAway::NoUser),
+            DecisionOutcome::Refused { binding: 3, verdict: Verdict::Blocked },
         ] {
             let mut facts = DecisionFacts::refused(1);
             facts.outcome = outcome;
@@ -278,9 +369,11 @@ mod tests {
             facts.limits =
                 [limit(CounterScope::Group, Unit::Day), limit(CounterScope::Ancestor, Unit::Second)]
                     .into_iter()
-                    .chain([limit(CounterScope::Group, Unit::Minute)])
+                    .chain([of_config(CounterScope::OwnConfig, Meter::Usd)])
+                    .chain([of_config(CounterScope::SharedConfig, Meter::Requests)])
                     .collect();
-            let states = [Fit::Fits, Fit::Never, Fit::After(u64::MAX)].map(state).to_vec();
+            facts.asked.usd = Usd(600_000_000);
+            let states = [Fit::Fits, Fit::Never, Fit::After(u64::MAX), Fit::Fits].map(state).to_vec();
             let line = write(&Recorded { facts: facts.clone(), states: states.clone() }).unwrap();
             assert!(line.starts_with(&beginning(facts.request_id)) && line.ends_with(b"}\n"));
             let again = read(&line).unwrap();

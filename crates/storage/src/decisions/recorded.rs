@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::{Admission, GroupId, Now, RequestId, WorkspaceId};
-use limits::{Explanation, LimitState, PathLimit, Verdict};
+use limits::{Explanation, LimitState, PathLimit, Size, Verdict};
 
 /// What is known of a decision besides how its limits stood.
 #[derive(Debug, Clone)]
@@ -25,8 +25,8 @@ pub struct DecisionFacts {
     pub mode: Admission,
     /// Most tokens that its target writes in one answer, if that was declared.
     pub output_max: Option<u64>,
-    /// Tokens that it held, or asked for.
-    pub tokens: u64,
+    /// What it held, or asked for.
+    pub asked: Size,
     /// Every limit that it had to fit. Empty if none was looked at.
     pub limits: Arc<[PathLimit]>,
     /// What was decided.
@@ -58,6 +58,10 @@ pub enum TurnedAway {
     NoEndpoint,
     /// It is admitted in `hard`, and a part of its prompt is not in the request.
     Uncountable,
+    /// A limit is in USD, and its route has no price.
+    Unpriced,
+    /// Calls have to say for which end user they are made, and it does not.
+    NoUser,
 }
 
 /// A decision that was kept.
@@ -81,9 +85,9 @@ impl TurnedAway {
     #[must_use]
     pub fn status(self) -> u16 {
         match self {
-            Self::NotAllowed => 403,
+            Self::NotAllowed | Self::Unpriced => 403,
             Self::NoEndpoint => 404,
-            Self::Uncountable => 400,
+            Self::Uncountable | Self::NoUser => 400,
         }
     }
 
@@ -94,6 +98,8 @@ impl TurnedAway {
             Self::NotAllowed => "model_not_allowed",
             Self::NoEndpoint => "model_not_found",
             Self::Uncountable => "uncountable_prompt",
+            Self::Unpriced => "model_unpriced",
+            Self::NoUser => "missing_user",
         }
     }
 }
@@ -114,7 +120,7 @@ impl DecisionFacts {
             model: "acme/m1".into(),
             mode: Admission::Estimate,
             output_max: None,
-            tokens: 9,
+            asked: Size { tokens: 9, ..Size::default() },
             limits: Arc::default(),
             outcome: DecisionOutcome::Refused { binding: 0, verdict },
         }
@@ -129,6 +135,6 @@ impl Recorded {
             DecisionOutcome::Refused { binding, verdict } => Some((binding, verdict)),
             DecisionOutcome::Admitted | DecisionOutcome::TurnedAway(_) => None,
         };
-        Explanation { at: self.facts.at, tokens: self.facts.tokens, refusal, limits: self.states }
+        Explanation { at: self.facts.at, asked: self.facts.asked, refusal, limits: self.states }
     }
 }

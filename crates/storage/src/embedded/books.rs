@@ -14,11 +14,13 @@ use domain::{
 use rusqlite::{Connection, ffi, params};
 
 use super::ledger_rows::Opening;
+use super::line_records::Lines;
 use super::lock::Lock;
-use super::{config_rows, fields, ledger_rows};
+use super::{config_rows, fields, ledger_rows, line_records};
 use crate::committer::{EditJob, Prepared};
 use crate::error::EditError;
 use crate::last_used::LastUsed;
+use crate::line_use::LineUse;
 use crate::random::random_bytes;
 use crate::today::{Today, UseScope};
 use crate::vault::Vault;
@@ -32,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) engine: Arc<limits::Engine>,
     pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
     pub(crate) today: Arc<Today>,
+    pub(crate) line_use: Arc<LineUse>,
     pub(crate) last_used: Arc<LastUsed>,
 }
 
@@ -59,6 +62,14 @@ impl Books {
         &self.shared.today
     }
 
+    pub(crate) fn engine(&self) -> &Arc<limits::Engine> {
+        &self.shared.engine
+    }
+
+    pub(crate) fn line_use(&self) -> &Arc<LineUse> {
+        &self.shared.line_use
+    }
+
     pub(crate) fn last_used(&self) -> &Arc<LastUsed> {
         &self.shared.last_used
     }
@@ -66,9 +77,10 @@ impl Books {
     /// Writes a batch of entries, all or none.
     pub(crate) fn write_entries(&mut self, entries: &[Entry]) -> rusqlite::Result<()> {
         let tx = self.connection.transaction()?;
-        let sums = ledger_rows::write(&tx, entries)?;
+        let sums = ledger_rows::write(&tx, entries, &self.shared.line_use)?;
         tx.commit()?;
         self.shared.today.add(sums.day_use);
+        self.shared.line_use.put(sums.lines);
         Ok(())
     }
 
@@ -110,7 +122,8 @@ impl Books {
 
     fn context<'a>(&self, snapshot: &'a Snapshot, now: Now) -> rusqlite::Result<Context<'a>> {
         let version = Version(snapshot.version().0.saturating_add(1));
-        Ok(Context { snapshot, version, now_s: now.wall_s(), fresh_id: self.fresh_id(snapshot)? })
+        let fresh_id = self.fresh_id(snapshot)?;
+        Ok(Context { snapshot, version, now_s: now.wall_s(), now_ms: now.wall_ms, fresh_id })
     }
 
     /// A random number that names nothing, not even something deleted. Zero is left out: too many things mean zero.
@@ -145,13 +158,14 @@ impl Books {
     }
 
     fn write_change(&mut self, before: &Snapshot, change: &Change, now: Now) -> rusqlite::Result<()> {
-        let openings = self.openings(change, now);
-        let tx = self.connection.transaction()?;
-        config_rows::write(&tx, &self.shared.vault, change)?;
-        for opening in &openings {
-            ledger_rows::write_opening(&tx, opening)?;
+        let mut lines = Lines::default();
+        let written = self.write_rows((before, change), &mut lines, now);
+        let Shared { engine, line_use, .. } = &self.shared;
+        if let Err(error) = written {
+            lines.take_back(engine, now);
+            return Err(error);
         }
-        tx.commit()?;
+        let gone = lines.put(engine, line_use, (change.version, now));
         for record in &change.records {
             if let Record::ManagementKeyDeleted { hash, .. } = record {
                 self.shared.last_used.forget(hash);
@@ -162,7 +176,29 @@ impl Books {
         for root in &change.trees {
             self.shared.engine.publish(*root, change.version);
         }
+        for workspace in &change.workspaces {
+            self.shared.engine.publish_workspace(*workspace, change.version);
+        }
+        line_records::retire(&gone, &self.shared.engine);
         Ok(())
+    }
+
+    /// Writes all rows of a change, or none.
+    fn write_rows(
+        &mut self,
+        (before, change): (&Snapshot, &Change),
+        lines: &mut Lines,
+        now: Now,
+    ) -> rusqlite::Result<()> {
+        let openings = self.openings(change, now);
+        let tx = self.connection.transaction()?;
+        config_rows::write(&tx, &self.shared.vault, change)?;
+        for opening in &openings {
+            ledger_rows::write_opening(&tx, opening)?;
+        }
+        let Shared { engine, line_use, .. } = &self.shared;
+        line_records::write(&tx, (before, change), (engine, line_use), (lines, now))?;
+        tx.commit()
     }
 
     /// What the DAY limits that this change declares start with, where that is not zero.

@@ -1,7 +1,8 @@
 //! The configuration as rows: what a change writes.
 
 use domain::{
-    Change, Endpoint, Group, Key, KeyHash, ManagementKey, Prefix, Prefixes, Record, Secret, Workspace,
+    Change, ConfigId, ConfigIdentity, Endpoint, Group, Key, KeyHash, ManagementKey, ModelConfig, Prefix,
+    Prefixes, PriceBook, PriceSource, Record, Secret, Workspace,
 };
 use rusqlite::{Connection, Transaction, params};
 
@@ -45,6 +46,11 @@ fn write_record(tx: &Transaction<'_>, vault: &Vault, record: &Record) -> rusqlit
             let sql = "DELETE FROM secrets WHERE workspace = ?1 AND name = ?2";
             tx.prepare_cached(sql)?.execute(params![id(workspace.0), name]).map(drop)
         }
+        Record::ModelConfig { config, .. } => write_model_config(tx, config),
+        Record::ModelConfigDeleted { id } => delete_model_config(tx, *id),
+        Record::Prices { source, book } => write_prices(tx, *source, book),
+        // Only the ledger knows what a line has used.
+        Record::LineReset { .. } => Ok(()),
     }
 }
 
@@ -111,11 +117,11 @@ fn write_group(tx: &Transaction<'_>, group: &Group) -> rusqlite::Result<()> {
 
 /// A key is only ever added: one that was revoked cannot come back.
 fn write_key(tx: &Transaction<'_>, key: &Key) -> rusqlite::Result<()> {
-    let Key { prefix, hash, workspace, group, name, serial, created_s } = key;
-    let sql = "INSERT INTO keys (hash, workspace, prefix, group_id, name, serial, created_s)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-    let values =
-        params![hash.0, id(workspace.0), prefix, id(group.0), name, count(serial.0), count(*created_s)];
+    let Key { prefix, hash, workspace, group, name, user_id, serial, created_s } = key;
+    let sql = "INSERT INTO keys (hash, workspace, prefix, group_id, name, user_id, serial, created_s)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    let (workspace, group) = (id(workspace.0), id(group.0));
+    let values = params![hash.0, workspace, prefix, group, name, user_id, count(serial.0), count(*created_s)];
     tx.prepare_cached(sql)?.execute(values).map(drop)
 }
 
@@ -187,4 +193,57 @@ fn write_secret(tx: &Transaction<'_>, vault: &Vault, secret: &Secret) -> rusqlit
     let sql = "INSERT INTO secrets (workspace, name, sealed, created_s) VALUES (?1, ?2, ?3, ?4)
                ON CONFLICT (workspace, name) DO UPDATE SET sealed = excluded.sealed, created_s = excluded.created_s";
     tx.prepare_cached(sql)?.execute(params![id(workspace.0), name, sealed, count(*created_s)]).map(drop)
+}
+
+fn write_model_config(tx: &Transaction<'_>, config: &ModelConfig) -> rusqlite::Result<()> {
+    let ModelConfig {
+        id: config,
+        workspace,
+        serial,
+        identity,
+        calendar_aligned,
+        budgets,
+        rate_limits,
+        created_ms,
+        updated_ms,
+    } = config;
+    let ConfigIdentity { scope, model_name, provider } = identity;
+    let sql = "INSERT INTO model_configs (id, workspace, serial, scope, scope_id, model_name, provider, calendar_aligned,
+                   budgets, rate_limits, created_ms, updated_ms)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+               ON CONFLICT (id) DO UPDATE SET model_name = excluded.model_name, provider = excluded.provider,
+                   calendar_aligned = excluded.calendar_aligned, budgets = excluded.budgets,
+                   rate_limits = excluded.rate_limits, updated_ms = excluded.updated_ms";
+    let values = params![
+        config.as_bytes(),
+        id(workspace.0),
+        count(serial.0),
+        scope.name(),
+        scope.id(),
+        model_name,
+        provider,
+        calendar_aligned,
+        json(budgets)?,
+        json(rate_limits)?,
+        count(*created_ms),
+        count(*updated_ms),
+    ];
+    tx.prepare_cached(sql)?.execute(values).map(drop)
+}
+
+fn delete_model_config(tx: &Transaction<'_>, config: ConfigId) -> rusqlite::Result<()> {
+    tx.prepare_cached("DELETE FROM model_configs WHERE id = ?1")?.execute([config.as_bytes()]).map(drop)
+}
+
+fn write_prices(
+    tx: &Transaction<'_>,
+    source: PriceSource,
+    PriceBook(prices): &PriceBook,
+) -> rusqlite::Result<()> {
+    tx.execute("DELETE FROM prices WHERE source = ?1", [source.name()])?;
+    let mut write = tx.prepare_cached("INSERT INTO prices VALUES (?1, ?2, ?3, ?4)")?;
+    for ((provider, model), pricing) in prices {
+        write.execute(params![source.name(), provider, model, json(pricing)?])?;
+    }
+    Ok(())
 }

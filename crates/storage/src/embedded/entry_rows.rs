@@ -1,9 +1,12 @@
 //! One line of the ledger as it is read back: for operators and tests, never on the way of a call.
 
-use domain::{GroupId, Outcome, RequestId, Slug, Usage, UsageSource, WorkspaceId};
+use domain::{
+    GroupId, LineId, Meter, Outcome, Pricing, RequestId, Slug, UnknownWord, Usage, UsageSource, Usd,
+    WorkspaceId,
+};
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::fields::{Parsed, read_count, read_id};
+use super::fields::{Json, Parsed, read_count, read_id};
 
 /// One line of the ledger, as [`domain::Entry`] was written. Holds no prompt and no completion.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,18 +43,42 @@ pub struct LedgerLine {
     pub first_byte_ms: Option<u64>,
     /// The call's own `metadata` object as JSON text, if it had one.
     pub metadata: Option<String>,
+    /// The end user it was made for, if that was known.
+    pub user: Option<String>,
+    /// What it cost; none where its route had no price.
+    pub cost: Option<Usd>,
+    /// The price that it cost so much by.
+    pub price: Option<Pricing>,
+    /// The lines of model configs that it was charged to.
+    pub lines: Vec<(LineId, Meter)>,
 }
+
+/// An entry with what it says as others do.
+const WHOLE: &str = "SELECT entries.*, entry_prices.text AS price_text, entry_lines.text AS lines_text
+    FROM entries LEFT JOIN entry_prices ON entry_prices.id = entries.price
+        LEFT JOIN entry_lines ON entry_lines.id = entries.lines";
 
 /// The entry of this call, if it has been written.
 pub(crate) fn read(reader: &Connection, request: &RequestId) -> rusqlite::Result<Option<LedgerLine>> {
-    let mut ask = reader.prepare_cached("SELECT * FROM entries WHERE request_id = ?1")?;
+    let mut ask = reader.prepare_cached(&format!("{WHOLE} WHERE request_id = ?1"))?;
     ask.query_row([request.as_bytes()], line).optional()
 }
 
 /// The entries of the calls that arrived last, newest first; no more than `most`.
 pub(crate) fn read_last(reader: &Connection, most: u16) -> rusqlite::Result<Vec<LedgerLine>> {
-    let mut ask = reader.prepare_cached("SELECT * FROM entries ORDER BY request_id DESC LIMIT ?1")?;
+    let mut ask = reader.prepare_cached(&format!("{WHOLE} ORDER BY request_id DESC LIMIT ?1"))?;
     ask.query_map([most], line)?.collect()
+}
+
+/// The entries of calls whose ids follow this one, in the order of ids; no more than `most`.
+pub(crate) fn read_after(
+    reader: &Connection,
+    after: &RequestId,
+    most: u16,
+) -> rusqlite::Result<Vec<LedgerLine>> {
+    let sql = format!("{WHOLE} WHERE request_id > ?1 ORDER BY request_id LIMIT ?2");
+    let mut ask = reader.prepare_cached(&sql)?;
+    ask.query_map((after.as_bytes(), most), line)?.collect()
 }
 
 fn line(row: &Row<'_>) -> rusqlite::Result<LedgerLine> {
@@ -72,6 +99,10 @@ fn line(row: &Row<'_>) -> rusqlite::Result<LedgerLine> {
         upstream_status: row.get("upstream_status")?,
         first_byte_ms: first_byte_ms(row)?,
         metadata: row.get("metadata")?,
+        user: row.get("user_id")?,
+        cost: row.get::<_, Option<i64>>("cost_nano_usd")?.map(|cost| Usd(u64::try_from(cost).unwrap_or(0))),
+        price: row.get::<_, Option<Json<Pricing>>>("price_text")?.map(|Json(price)| price),
+        lines: row.get::<_, Option<Parsed<Lines>>>("lines_text")?.map(|lines| lines.0.0).unwrap_or_default(),
     })
 }
 
@@ -80,6 +111,7 @@ fn usage(row: &Row<'_>) -> rusqlite::Result<Usage> {
         input: read_count(row, "input_tokens")?,
         output: read_count(row, "output_tokens")?,
         cached: read_count(row, "cached_tokens")?,
+        cache_written: read_count(row, "cache_written_tokens")?,
         source: row.get::<_, Parsed<UsageSource>>("usage_source")?.0,
     })
 }
@@ -97,5 +129,20 @@ impl std::str::FromStr for GroupPath {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         text.split('/').filter(|id| !id.is_empty()).map(str::parse).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// Lines as they stand in `entry_lines`.
+struct Lines(Vec<(LineId, Meter)>);
+
+impl std::str::FromStr for Lines {
+    type Err = UnknownWord;
+
+    fn from_str(text: &str) -> Result<Self, UnknownWord> {
+        let line = |word: &str| {
+            let (line, meter) = word.split_once(':').ok_or(UnknownWord)?;
+            Ok((line.parse().map_err(|_| UnknownWord)?, meter.parse()?))
+        };
+        text.split(' ').map(line).collect::<Result<_, _>>().map(Self)
     }
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use domain::{
-    Change, Day, Endpoint, EndpointId, Group, GroupId, Key, ManagementKey, ManagementKeyId, Metadata, Prefix,
-    Prefixes, Record, Secret, SecretValue, Slug, Snapshot, Version, Workspace, WorkspaceId,
+    Change, ConfigId, ConfigIdentity, ConfigScope, Day, Endpoint, EndpointId, Group, GroupId, Key, LineId,
+    ManagementKey, ManagementKeyId, Metadata, Meter, ModelConfig, Prefix, Prefixes, PriceBook, PriceSource,
+    Record, Secret, SecretValue, Slug, Snapshot, Version, Workspace, WorkspaceId,
 };
 use rusqlite::types::{FromSql, Type};
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -12,6 +13,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use super::fields::{Json, Parsed, Word, read_count, read_hash, read_id};
 use crate::error::OpenError;
 use crate::last_used::LastUsed;
+use crate::line_use::LineUse;
 use crate::today::{Today, Use, UseKey, UseScope};
 use crate::vault::{CheckValue, Vault};
 
@@ -41,19 +43,24 @@ pub(crate) fn snapshot(connection: &Connection, vault: &Vault) -> rusqlite::Resu
         read(connection, "SELECT * FROM management_keys WHERE deleted_s IS NULL", management_key)?,
         read(connection, "SELECT * FROM secrets", |row| secret(row, vault))?,
         read(connection, "SELECT * FROM endpoints", endpoint)?,
+        // After the keys, which they may be about.
+        read(connection, "SELECT * FROM model_configs", model_config)?,
+        prices(connection)?,
     ];
     let records = records.into_iter().flatten().collect();
     let version = config(connection, "version")?.map_or(0, i64::cast_unsigned);
-    Ok(Snapshot::load(&Change { version: Version(version), records, trees: Vec::new() }))
+    Ok(Snapshot::load(&Change::load(Version(version), records)))
 }
 
-/// Groups and endpoints alone.
+/// Groups, endpoints, model configs and prices alone.
 pub(crate) fn outline(connection: &Connection) -> rusqlite::Result<Snapshot> {
     let groups = "SELECT * FROM groups WHERE deleted_s IS NULL ORDER BY level";
     let mut records = read(connection, "SELECT * FROM workspaces", workspace)?;
     records.extend(read(connection, groups, group)?);
     records.extend(read(connection, "SELECT * FROM endpoints", endpoint)?);
-    Ok(Snapshot::load(&Change { version: Version::default(), records, trees: Vec::new() }))
+    records.extend(read(connection, "SELECT * FROM model_configs", model_config)?);
+    records.extend(prices(connection)?);
+    Ok(Snapshot::load(&Change::load(Version::default(), records)))
 }
 
 /// What was used on `day`. Later days are read too, in case the clock was wrong, but `day` last, so that it stays.
@@ -139,6 +146,7 @@ fn key(row: &Row<'_>) -> rusqlite::Result<Record> {
         workspace: WorkspaceId(read_id(row, "workspace")?),
         group: GroupId(read_id(row, "group_id")?),
         name: row.get("name")?,
+        user_id: row.get("user_id")?,
         serial: Version(read_count(row, "serial")?),
         created_s: read_count(row, "created_s")?,
     })))
@@ -188,6 +196,71 @@ fn endpoint(row: &Row<'_>) -> rusqlite::Result<Record> {
         created_s: read_count(row, "created_s")?,
         updated_s: read_count(row, "updated_s")?,
     })))
+}
+
+fn model_config(row: &Row<'_>) -> rusqlite::Result<Record> {
+    let Json(budgets) = row.get("budgets")?;
+    let Json(rate_limits) = row.get("rate_limits")?;
+    let config = Arc::new(ModelConfig {
+        id: ConfigId::from_bytes(row.get("id")?),
+        workspace: WorkspaceId(read_id(row, "workspace")?),
+        serial: Version(read_count(row, "serial")?),
+        identity: ConfigIdentity {
+            scope: config_scope(row)?,
+            model_name: row.get("model_name")?,
+            provider: row.get("provider")?,
+        },
+        calendar_aligned: row.get("calendar_aligned")?,
+        budgets,
+        rate_limits,
+        created_ms: read_count(row, "created_ms")?,
+        updated_ms: read_count(row, "updated_ms")?,
+    });
+    Ok(Record::ModelConfig { config, inherits: Vec::new() })
+}
+
+fn config_scope(row: &Row<'_>) -> rusqlite::Result<ConfigScope> {
+    let scope: Box<str> = row.get("scope")?;
+    match &*scope {
+        "global" => Ok(ConfigScope::Global),
+        "virtual_key" => row.get("scope_id").map(ConfigScope::VirtualKey),
+        "user" => row.get("scope_id").map(ConfigScope::User),
+        "group" => row.get::<_, Parsed<GroupId>>("scope_id").map(|Parsed(id)| ConfigScope::Group(id)),
+        _ => {
+            let why = "a model config has a scope that this program does not know: its row was changed";
+            Err(rusqlite::Error::FromSqlConversionFailure(0, Type::Text, why.into()))
+        }
+    }
+}
+
+/// Every price, source by source.
+fn prices(connection: &Connection) -> rusqlite::Result<Vec<Record>> {
+    let mut ask = connection.prepare("SELECT provider, model, pricing FROM prices WHERE source = ?1")?;
+    let mut of = |source: PriceSource| {
+        let price = |row: &Row<'_>| {
+            let Json(pricing) = row.get(2)?;
+            Ok(((row.get(0)?, row.get(1)?), Arc::new(pricing)))
+        };
+        let book = ask.query_map([source.name()], price)?.collect::<rusqlite::Result<_>>()?;
+        Ok(Record::Prices { source, book: Arc::new(PriceBook(book)) })
+    };
+    PriceSource::ALL.into_iter().map(&mut of).collect()
+}
+
+/// What each line of these configs has used by the ledger.
+pub(crate) fn line_use(connection: &Connection, snapshot: &Snapshot) -> rusqlite::Result<LineUse> {
+    let use_of_lines = LineUse::of(snapshot);
+    let mut ask = connection.prepare("SELECT line, meter, start_ms, used FROM line_use")?;
+    let rows = ask.query_map([], |row| {
+        let Parsed::<Meter>(meter) = row.get(1)?;
+        let key = (LineId::from_bytes(row.get(0)?), meter);
+        Ok((key, read_count(row, 2)?, row.get::<_, i64>(3)?))
+    })?;
+    for row in rows {
+        let (key, start_ms, used) = row?;
+        use_of_lines.load(key, start_ms, used);
+    }
+    Ok(use_of_lines)
 }
 
 fn day_use(row: &Row<'_>) -> rusqlite::Result<(UseKey, Use)> {

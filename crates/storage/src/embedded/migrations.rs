@@ -21,6 +21,7 @@ pub(crate) struct Migration {
 pub(crate) const ALL: &[Migration] = &[
     Migration { name: "0001_first", sql: include_str!("../../migrations/0001_first.sql") },
     Migration { name: "0002_tenants", sql: include_str!("../../migrations/0002_tenants.sql") },
+    Migration { name: "0003_model_configs", sql: include_str!("../../migrations/0003_model_configs.sql") },
 ];
 
 /// The version that all these steps lead to.

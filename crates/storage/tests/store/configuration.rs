@@ -5,7 +5,7 @@ use std::sync::Arc;
 use domain::edit::management_key::{ManagementKeyDraft, OperatorKey};
 use domain::edit::{endpoint, management_key, secret};
 use domain::{Change, Credential, EndpointId, ManagementKey, Rejection, Scope, Version};
-use limits::{Decision, Engine, Need, PathSpec, Shown};
+use limits::{Decision, Engine, Epoch, PathSpec, Shown};
 use storage::{EditError, Options, Store};
 
 use crate::world::*;
@@ -154,7 +154,10 @@ fn an_edit_without_records_makes_no_version() {
     let world = World::new();
     let store = world.open();
     let nothing = store.edit(NOW, |cx| {
-        Ok((Change { version: cx.version, records: Vec::new(), trees: Vec::new() }, "nothing to do"))
+        Ok((
+            Change { version: cx.version, records: Vec::new(), trees: Vec::new(), workspaces: Vec::new() },
+            "nothing to do",
+        ))
     });
     assert_eq!(wait(nothing).unwrap(), "nothing to do");
     assert_eq!(store.snapshot().version(), Version(1));
@@ -188,10 +191,12 @@ fn an_answered_edit_of_a_tree_leaves_no_path_of_before_in_force() {
         Store::open(Options { engine: Arc::clone(&engine), ..options(world.path(), MASTER) }).unwrap();
     let (group, other) = (create(&store, "cust"), create(&store, "other"));
     let bind = |root| {
-        let epoch = store.snapshot().tree_epoch(root);
-        engine.bind(PathSpec { root, epoch, shown: Shown::Own, limits: Vec::new() }, NOW)
+        let (snapshot, workspace) = (store.snapshot(), workspace(&store));
+        let epoch = Epoch { tree: snapshot.tree_epoch(root), workspace: snapshot.workspace_epoch(workspace) };
+        let (limits, shared) = (Vec::new(), Vec::new());
+        engine.bind(PathSpec { root, workspace, epoch, shown: Shown::Own, limits, shared }, NOW)
     };
-    let stale = |path: &_| matches!(engine.reserve(path, Need::Observed, NOW, None), Decision::Stale);
+    let stale = |path: &_| matches!(engine.reserve(path, OBSERVED, NOW, None), Decision::Stale);
     let (before, elsewhere) = (bind(group.root), bind(other.root));
     assert!(!stale(&before));
     declare_day(&store, &group, 5);

@@ -8,8 +8,8 @@ use std::thread;
 
 use domain::{Admission, GroupId, LimitType, Now, RequestId, Unit, Version, WorkspaceId};
 use limits::{
-    CounterKey, CounterScope, Decision, Engine, Fit, LimitState, Measure, Need, PathLimit, PathSpec, Reading,
-    Seen, Shown, Verdict,
+    CounterKey, CounterScope, Decision, Engine, Epoch, Fit, LimitState, Measure, Owner, PathLimit, PathSpec,
+    Reading, Seen, Shown, Size, Source, Verdict,
 };
 use storage::{DecisionBounds, DecisionFacts, DecisionOutcome, Options, Recorded, Store, TurnedAway};
 
@@ -35,12 +35,11 @@ fn id(nth: u64) -> RequestId {
 fn limit(opening: u64) -> PathLimit {
     PathLimit {
         counter: CounterKey {
-            owner: GroupId(2),
-            slug: slug("acme/m1"),
+            owner: Owner::Model(GroupId(2), slug("acme/m1")),
             measure: Measure::Use(LimitType::Request, Unit::Day),
         },
         threshold: 1_000_000,
-        source: GroupId(2),
+        source: Source::Group(GroupId(2)),
         scope: CounterScope::Group,
         since: Version(0),
         opening,
@@ -57,7 +56,7 @@ fn facts(nth: u64, outcome: DecisionOutcome) -> DecisionFacts {
         model: "acme/m1".into(),
         mode: Admission::Estimate,
         output_max: Some(9),
-        tokens: nth,
+        asked: Size { tokens: nth, ..Size::ZERO },
         limits: if outcome == TURNED_AWAY { Arc::default() } else { [limit(0)].into() },
         outcome,
     }
@@ -78,19 +77,26 @@ fn state(nth: u64) -> LimitState {
 
 fn record(store: &Store, facts: DecisionFacts) {
     if facts.outcome == DecisionOutcome::Admitted {
-        let mut seen = seen(facts.tokens);
+        let mut seen = seen(facts.asked.tokens);
         return store.decisions().admitted(facts, &mut seen);
     }
-    let states = vec![state(facts.tokens); facts.limits.len()];
+    let states = vec![state(facts.asked.tokens); facts.limits.len()];
     store.decisions().record(facts, &states);
 }
 
 /// What an admission saw, told by the number of the decision as well.
 fn seen(nth: u64) -> Seen {
     let engine = Engine::new();
-    let spec = PathSpec { root: GroupId(2), epoch: Version(0), limits: vec![limit(nth)], shown: Shown::Own };
+    let spec = PathSpec {
+        root: GroupId(2),
+        workspace: OURS,
+        epoch: Epoch::default(),
+        limits: vec![limit(nth)],
+        shared: Vec::new(),
+        shown: Shown::Own,
+    };
     let mut seen = Seen::default();
-    let asked = engine.reserve(&engine.bind(spec, NOW), Need::Observed, NOW, Some(&mut seen));
+    let asked = engine.reserve(&engine.bind(spec, NOW), OBSERVED, NOW, Some(&mut seen));
     assert!(matches!(asked, Decision::Admitted(_)));
     seen
 }

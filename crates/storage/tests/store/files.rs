@@ -35,8 +35,8 @@ fn a_newer_store_is_refused_by_naming_both_versions() {
     world.open().close();
     world.sql().pragma_update(None, "user_version", 99).unwrap();
     let refused = world.try_open(MASTER, NOW).unwrap_err();
-    assert!(matches!(refused, OpenError::TooNew { found: 99, known: 2 }), "{refused}");
-    assert!(refused.to_string().contains("99") && refused.to_string().contains('2'), "{refused}");
+    assert!(matches!(refused, OpenError::TooNew { found: 99, known: 3 }), "{refused}");
+    assert!(refused.to_string().contains("99") && refused.to_string().contains('3'), "{refused}");
 }
 
 #[test]
@@ -117,8 +117,8 @@ fn looking_says_what_opening_would_meet_and_changes_nothing() {
     let nothing = Inspection {
         exists: false,
         schema_found: 0,
-        schema_known: 2,
-        pending_migrations: vec!["0001_first", "0002_tenants"],
+        schema_known: 3,
+        pending_migrations: vec!["0001_first", "0002_tenants", "0003_model_configs"],
         locked: false,
         locked_by: None,
     };
@@ -129,7 +129,7 @@ fn looking_says_what_opening_would_meet_and_changes_nothing() {
     let store = world.open();
     let held = Inspection {
         exists: true,
-        schema_found: 2,
+        schema_found: 3,
         pending_migrations: Vec::new(),
         locked: true,
         locked_by: Some(std::process::id()),

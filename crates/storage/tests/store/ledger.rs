@@ -1,6 +1,6 @@
 //! What is booked is booked once, and its sums are right.
 
-use domain::{Day, Enforcement, GroupId, Now, Outcome, UsageSource};
+use domain::{Day, Enforcement, GroupId, Now, Outcome, RequestId, UsageSource};
 use storage::{EditError, LEDGER_PENDING_MAX, LedgerLine, Store, Use, UseScope};
 
 use crate::world::*;
@@ -40,6 +40,9 @@ fn an_entry_is_read_back_as_it_was_written_once_it_is_on_disk() {
         (written.outcome, written.upstream_status) = (outcome, (n > 1).then_some(529));
         (written.usage.source, written.first_byte_ms) = (UsageSource::Estimated, (n > 2).then_some(3));
         written.metadata = written.metadata.filter(|_| n > 3);
+        (written.user, written.price) = (written.user.filter(|_| n > 1), written.price.filter(|_| n > 2));
+        written.cost = written.cost.filter(|_| n > 2);
+        written.lines = written.lines.iter().copied().take(n as usize).collect();
         record(&store, written.clone());
         all.push(written);
     }
@@ -63,12 +66,20 @@ fn an_entry_is_read_back_as_it_was_written_once_it_is_on_disk() {
             upstream_status: written.upstream_status,
             first_byte_ms: written.first_byte_ms,
             metadata: written.metadata.map(String::from),
+            user: written.user.as_deref().map(str::to_owned),
+            cost: written.cost,
+            price: written.price.as_deref().cloned(),
+            lines: written.lines.to_vec(),
         };
         assert_eq!(line, expected);
     }
     let last = wait(store.last_entries(2)).unwrap();
     assert_eq!(last.len(), 2, "newest first, and no more than were asked for");
     assert!(last[0].request_id > last[1].request_id);
+    let after = wait(store.entries_after(last[1].request_id, 9)).unwrap();
+    assert_eq!(after, last[..1], "those behind it, in the order of ids");
+    let first = wait(store.entries_after(RequestId::new(0, [0; 10]), 1)).unwrap();
+    assert!(first.len() == 1 && first[0].request_id < last[1].request_id);
     let nobodys = entry(99, &groups, NOON_MS, NOON_MS).request_id;
     assert_eq!(wait(store.entry(nobodys)).unwrap(), None);
     let other = store.clone();

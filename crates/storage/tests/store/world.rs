@@ -9,9 +9,11 @@ use domain::edit::group::{GroupDraft, GroupPatch, LimitDraft, ModelDraft};
 use domain::edit::key::KeyDraft;
 use domain::edit::{endpoint, group, key, secret};
 use domain::{
-    Endpoint, Enforcement, Entry, Group, GroupId, Key, LimitType, Metadata, Now, Outcome, Provider, Region,
-    RequestId, SecretValue, Slug, Target, Unit, Usage, UsageSource, WorkspaceId,
+    Endpoint, Enforcement, Entry, Group, GroupId, Key, LimitType, LineId, Metadata, Meter, Now, Outcome,
+    Pricing, Provider, Rates, Region, RequestId, SecretValue, Slug, Target, Tariff, Tier, Unit, Usage,
+    UsageSource, Usd, WorkspaceId,
 };
+use limits::{Ask, Need};
 use storage::{DecisionBounds, EditError, MasterKey, OpenError, Options, Store};
 use tempfile::TempDir;
 
@@ -130,6 +132,7 @@ pub(crate) fn try_mint(store: &Store, group: &Group, credential: &str) -> Result
         prefix: credential[..10].into(),
         hash: store.vault().hash(credential.as_bytes()),
         name: Some("laptop".into()),
+        user_id: Some("ada".into()),
     };
     wait(store.edit(NOW, move |cx| key::mint(cx, workspace, id, draft)))
 }
@@ -161,6 +164,8 @@ pub(crate) fn create_endpoint(store: &Store, name: &str, secret: &str) -> Arc<En
             max_output_tokens: Some(4_096),
             tokenizer: Some(domain::Tokenizer::Cl100k),
             hidden_output: Some(true),
+            provider_name: Some("groq".into()),
+            pricing: Some(price()),
         },
         admission: Some(domain::Admission::Observed),
         private_allowed: true,
@@ -184,12 +189,32 @@ pub(crate) fn entry(n: u32, groups: &[GroupId], admitted_ms: u64, settled_ms: u6
         provider: Provider::OpenAiCompatible.name(),
         upstream_model: "llama".into(),
         route: "/v1/chat/completions",
-        usage: Usage { input: 10, output: 5, cached: 4, source: UsageSource::Reported },
+        usage: Usage { input: 10, output: 5, cached: 4, cache_written: 2, source: UsageSource::Reported },
         outcome: Outcome::Completed,
         upstream_status: Some(200),
         first_byte_ms: Some(12),
         metadata: Some(r#"{"ticket":7}"#.into()),
+        user: Some("ada".into()),
+        cost: Some(Usd(75_000)),
+        price: Some(price()),
+        lines: [(LineId::new([1; 16]), Meter::Usd), (LineId::new([2; 16]), Meter::Requests)].into(),
     }
+}
+
+/// A call that holds nothing.
+pub(crate) const OBSERVED: Ask =
+    Ask { need: Need::Observed, tariff: Tariff { input: Usd::ZERO, output: Usd::ZERO } };
+
+/// Five dollars for a million tokens of any kind.
+pub(crate) fn price() -> Arc<Pricing> {
+    let five = Usd(5_000_000_000);
+    let rates = Rates {
+        input_per_million: five,
+        output_per_million: five,
+        cached_input_per_million: None,
+        cache_write_per_million: Some(five),
+    };
+    Arc::new(Pricing { rates, tiers: vec![Tier { above_input_tokens: 200_000, rates }] })
 }
 
 pub(crate) fn record(store: &Store, entry: Entry) {

@@ -1,7 +1,7 @@
 //! Reads a chat request in OpenAI's dialect.
 
 use super::bounds::{Bounds, answers};
-use super::fields::{read_flag, read_members, read_metadata, read_model};
+use super::fields::{read_flag, read_members, read_metadata, read_model, read_user};
 use super::prompt::Prompt;
 use super::stream_options::read_stream_options;
 use super::{Call, Malformed, PromptPlace};
@@ -9,7 +9,7 @@ use crate::operation::Operation;
 use crate::text::Shape;
 
 /// Everything that is read.
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 19] = [
     "model",
     "stream",
     "stream_options",
@@ -19,6 +19,8 @@ const NAMES: [&str; 17] = [
     "n",
     "best_of",
     "metadata",
+    "user",
+    "safety_identifier",
     "messages",
     "tools",
     "functions",
@@ -40,6 +42,8 @@ pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
         n,
         best_of,
         metadata,
+        user,
+        safety_identifier,
         messages,
         tools,
         functions,
@@ -71,5 +75,6 @@ pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
         prompt,
         prompt_place: PromptPlace::Body,
         metadata: read_metadata(metadata),
+        user: read_user([user, safety_identifier]),
     })
 }

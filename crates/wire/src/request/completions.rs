@@ -6,7 +6,7 @@ use memchr::{memchr_iter, memchr3};
 use serde_json::value::RawValue;
 
 use super::bounds::{Bounds, answers};
-use super::fields::{read_flag, read_members, read_metadata, read_model};
+use super::fields::{read_flag, read_members, read_metadata, read_model, read_user};
 use super::prompt::Prompt;
 use super::stream_options::read_stream_options;
 use super::{Call, Malformed, PromptPlace};
@@ -17,7 +17,7 @@ use crate::text::{Listed, Shape, Tally};
 const TEXT: Shape = Shape::Content(Listed::Parts);
 
 /// Everything that is read of a request for completions.
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 13] = [
     "model",
     "stream",
     "stream_options",
@@ -27,6 +27,8 @@ const NAMES: [&str; 11] = [
     "n",
     "best_of",
     "metadata",
+    "user",
+    "safety_identifier",
     "prompt",
     "suffix",
 ];
@@ -42,6 +44,8 @@ pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
         n,
         best_of,
         metadata,
+        user,
+        safety_identifier,
         prompt,
         suffix,
     ] = read_members(json, NAMES)?;
@@ -64,12 +68,14 @@ pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
         prompt: counted,
         prompt_place: PromptPlace::Body,
         metadata: read_metadata(metadata),
+        user: read_user([user, safety_identifier]),
     })
 }
 
 /// Some servers embed chats too: `messages` in place of `input`.
 pub(super) fn read_embeddings(json: &str) -> Result<Call<'_>, Malformed> {
-    let [model, input, messages] = read_members(json, ["model", "input", "messages"])?;
+    let names = ["model", "user", "safety_identifier", "input", "messages"];
+    let [model, user, safety_identifier, input, messages] = read_members(json, names)?;
     let model = read_model(json, model)?;
     let mut prompt = Prompt::default();
     prompt.add_prompts(input);
@@ -85,6 +91,7 @@ pub(super) fn read_embeddings(json: &str) -> Result<Call<'_>, Malformed> {
         prompt,
         prompt_place: PromptPlace::Body,
         metadata: None,
+        user: read_user([user, safety_identifier]),
     })
 }
 

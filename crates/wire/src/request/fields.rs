@@ -1,10 +1,16 @@
 //! Reads the fields that requests of several dialects have in common, and says what is wrong with them.
 
+use std::borrow::Cow;
+
+use domain::USER_LEN_MAX;
 use serde_json::value::RawValue;
 
 use super::{METADATA_LEN_MAX, Malformed, Model};
 use crate::depth::{DEPTH_MAX, nests_too_deep};
 use crate::members::{Members, members, span, string};
+
+/// A name of [`USER_LEN_MAX`] bytes has at most as many letters, each written as `\u0061`, and quotes around them.
+const USER_JSON_LEN_MAX: usize = 6 * USER_LEN_MAX + 2;
 
 /// The body as text, if it is worth parsing.
 pub(super) fn readable(body: &[u8]) -> Result<&str, Malformed> {
@@ -72,6 +78,17 @@ pub(super) fn whole_number(param: &'static str, value: Option<&RawValue>) -> Res
 
 pub(super) fn read_metadata(metadata: Option<&RawValue>) -> Option<&str> {
     metadata.map(RawValue::get).filter(|json| json.starts_with('{') && json.len() <= METADATA_LEN_MAX)
+}
+
+/// The end user that a call is made for: the first of these members that names one. What does not is none.
+pub(super) fn read_user<'a, const N: usize>(members: [Option<&'a RawValue>; N]) -> Option<Cow<'a, str>> {
+    members.into_iter().flatten().find_map(user_name)
+}
+
+/// A text of 1 to [`USER_LEN_MAX`] bytes. A longer one is not read to its end.
+fn user_name(json: &RawValue) -> Option<Cow<'_, str>> {
+    let name = Some(json).filter(|json| json.get().len() <= USER_JSON_LEN_MAX).and_then(string)?;
+    (1..=USER_LEN_MAX).contains(&name.len()).then_some(name)
 }
 
 fn invalid(what: &str, remedy: &str) -> Malformed {

@@ -1,9 +1,11 @@
 //! Reads requests in Anthropic's dialect.
 
+use std::borrow::Cow;
+
 use serde_json::value::RawValue;
 
 use super::bounds::Bounds;
-use super::fields::{once, read_flag, read_members, read_metadata, read_model};
+use super::fields::{once, read_flag, read_members, read_metadata, read_model, read_user};
 use super::prompt::Prompt;
 use super::{Call, Malformed, PromptPlace};
 use crate::members::{members, string};
@@ -56,12 +58,13 @@ pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
         prompt: prompt(system, messages, [tools, output_config, output_format]),
         prompt_place: PromptPlace::Body,
         metadata: read_metadata(metadata),
+        user: user(metadata)?,
     })
 }
 
-/// Counting is a request and no tokens: nothing but the slug matters.
+/// Counting is a request and no tokens: nothing but the slug and the user matters.
 pub(super) fn read_count(json: &str) -> Result<Call<'_>, Malformed> {
-    let [model] = read_members(json, ["model"])?;
+    let [model, metadata] = read_members(json, ["model", "metadata"])?;
     Ok(Call {
         operation: Operation::CountTokens,
         json,
@@ -73,7 +76,15 @@ pub(super) fn read_count(json: &str) -> Result<Call<'_>, Malformed> {
         prompt: Prompt::default(),
         prompt_place: PromptPlace::Body,
         metadata: None,
+        user: user(metadata)?,
     })
+}
+
+/// The end user that `metadata` names.
+fn user(metadata: Option<&RawValue>) -> Result<Option<Cow<'_, str>>, Malformed> {
+    let object = metadata.and_then(|metadata| members(metadata.get(), ["user_id"]).ok());
+    let Some(object) = object else { return Ok(None) };
+    Ok(read_user(once(Ok(object), "metadata.")?))
 }
 
 /// The least `max_tokens` that is taken: one more than may be thought.

@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::bounds::Bounds;
-use super::fields::{once, read_flag, read_members, read_metadata, read_model};
+use super::fields::{once, read_flag, read_members, read_metadata, read_model, read_user};
 use super::prompt::Prompt;
 use super::{Call, Malformed, PromptPlace};
 use crate::members::members;
@@ -11,7 +11,7 @@ use crate::operation::Operation;
 use crate::text::{Listed, Shape};
 
 /// Everything that is read.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 16] = [
     "model",
     "stream",
     "background",
@@ -19,6 +19,8 @@ const NAMES: [&str; 14] = [
     "max_completion_tokens",
     "max_output_tokens",
     "metadata",
+    "user",
+    "safety_identifier",
     "instructions",
     "input",
     "tools",
@@ -37,6 +39,8 @@ pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
         max_completion_tokens,
         max_output_tokens,
         metadata,
+        user,
+        safety_identifier,
         instructions,
         input,
         tools,
@@ -67,6 +71,7 @@ pub(super) fn read(json: &str) -> Result<Call<'_>, Malformed> {
         prompt,
         prompt_place,
         metadata: read_metadata(metadata),
+        user: read_user([user, safety_identifier]),
     })
 }
 

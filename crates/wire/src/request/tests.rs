@@ -35,6 +35,8 @@ fn sent_as(operation: Operation, body: &str, target: Option<&str>) -> String {
     String::from_utf8(call.upstream_body(&body, target, None).concat()).unwrap()
 }
 
+mod users;
+
 fn with(member: &str) -> String {
     format!(r#"{{"model":"a/b",{member}}}"#)
 }

@@ -193,7 +193,7 @@ fn events_in_which_models_write_count_though_their_text_is_not_seen() {
 }
 
 fn cut_at_end() -> Cut<'static> {
-    let usage = Usage { input: 1, output: 2, cached: 0, source: UsageSource::Estimated };
+    let usage = Usage { input: 1, output: 2, cached: 0, cache_written: 0, source: UsageSource::Estimated };
     Cut { usage, request_id: "r1", unix_s: 7 }
 }
 

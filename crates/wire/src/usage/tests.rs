@@ -1,7 +1,7 @@
 use domain::{Usage, UsageSource};
 use serde_json::value::RawValue;
 
-use super::{Counts, Names, read_usage};
+use super::{Counts, Names, ReportedInput, read_usage};
 
 fn read(json: &str) -> Option<(u64, u64, u64)> {
     numbers(read_usage(&raw(json), &Names::COMPLETIONS)?)
@@ -17,9 +17,16 @@ fn raw(json: &str) -> Box<RawValue> {
 
 #[expect(clippy::unnecessary_wraps, reason = "callers compare options")]
 fn numbers(usage: Usage) -> Option<(u64, u64, u64)> {
-    let Usage { input, output, cached, source } = usage;
+    let Usage { input, output, cached, cache_written, source } = usage;
     assert_eq!(source, UsageSource::Reported);
+    assert!(cached + cache_written <= input, "both are part of the prompt: {usage:?}");
     Some((input, output, cached))
+}
+
+/// Of the prompt: all of it, what was read from the cache, what was written to it.
+fn prompt(usage: Usage) -> Option<(u64, u64, u64)> {
+    numbers(usage)?;
+    Some((usage.input, usage.cached, usage.cache_written))
 }
 
 #[test]
@@ -76,6 +83,25 @@ fn cached_tokens_are_optional_at_every_level() {
         let json =
             format!(r#"{{"prompt_tokens":10,"completion_tokens":9,"prompt_tokens_details":{details}}}"#);
         assert_eq!(read(&json), Some((10, 9, cached)), "{details}");
+    }
+}
+
+#[test]
+fn tokens_written_to_the_cache_are_a_part_of_the_prompt_that_was_not_read_from_it() {
+    for (details, told) in [
+        (r#"{"cached_tokens":4,"cache_write_tokens":5}"#, Some((10, 4, 5))),
+        (r#"{"cache_write_tokens":10}"#, Some((10, 0, 10))),
+        (r#"{"cached_tokens":4,"cache_write_tokens":null}"#, Some((10, 4, 0))),
+        (r#"{"cached_tokens":4,"cache_write_tokens":99}"#, Some((10, 4, 6))),
+        (r#"{"cached_tokens":99,"cache_write_tokens":99}"#, Some((10, 10, 0))),
+        (r#"{"cached_tokens":4,"cache_write_tokens":-1}"#, None),
+        (r#"{"cached_tokens":4,"cache_write_tokens":"5"}"#, None),
+    ] {
+        let chat =
+            format!(r#"{{"prompt_tokens":10,"completion_tokens":9,"prompt_tokens_details":{details}}}"#);
+        assert_eq!(read_usage(&raw(&chat), &Names::COMPLETIONS).and_then(prompt), told, "{details}");
+        let response = format!(r#"{{"input_tokens":10,"output_tokens":9,"input_tokens_details":{details}}}"#);
+        assert_eq!(read_usage(&raw(&response), &Names::RESPONSES).and_then(prompt), told, "{details}");
     }
 }
 
@@ -157,13 +183,46 @@ fn the_cache_is_part_of_anthropics_prompt() {
 }
 
 #[test]
+fn what_a_message_wrote_to_the_cache_is_told_beside_what_it_read_from_it() {
+    for (json, told) in [
+        (r#"{"input_tokens":10,"output_tokens":9}"#, Some((10, 0, 0))),
+        (
+            r#"{"input_tokens":10,"cache_creation_input_tokens":200,"cache_read_input_tokens":3000,"output_tokens":9}"#,
+            Some((3210, 3000, 200)),
+        ),
+        (
+            r#"{"input_tokens":0,"cache_creation_input_tokens":7,"cache_read_input_tokens":null,"output_tokens":0}"#,
+            Some((7, 0, 7)),
+        ),
+        (
+            r#"{"input_tokens":1,"cache_creation_input_tokens":7,"output_tokens":1,"iterations":[
+                {"input_tokens":1,"cache_creation_input_tokens":7,"output_tokens":1},
+                {"input_tokens":2,"cache_creation_input_tokens":8,"output_tokens":1}]}"#,
+            Some((18, 0, 15)),
+        ),
+        (r#"{"input_tokens":10,"cache_creation_input_tokens":-1,"output_tokens":9}"#, None),
+    ] {
+        assert_eq!(counts(json).usage().and_then(prompt), told, "{json}");
+    }
+    let mut told = counts(r#"{"input_tokens":1,"cache_creation_input_tokens":5}"#);
+    told.update(&counts(r#"{"output_tokens":7}"#));
+    assert_eq!(told.usage().and_then(prompt), Some((6, 0, 5)), "what is not told again stays");
+    told.update(&counts(r#"{"cache_creation_input_tokens":9}"#));
+    assert_eq!(told.usage().and_then(prompt), Some((10, 0, 9)));
+}
+
+fn input(tokens: u64, cached: u64) -> ReportedInput {
+    ReportedInput { tokens, cached, cache_written: 0 }
+}
+
+#[test]
 fn what_is_told_later_replaces_what_was_told_before() {
     let mut told = counts(r#"{"input_tokens":10,"cache_read_input_tokens":5,"output_tokens":1}"#).of_input();
-    assert_eq!((told.input(), told.usage()), (Some((15, 5)), None));
+    assert_eq!((told.input(), told.usage()), (Some(input(15, 5)), None));
     told.update(&counts(r#"{"output_tokens":7}"#));
     assert_eq!(told.usage().and_then(numbers), Some((15, 7, 5)));
     told.update(&counts(r#"{"input_tokens":11,"cache_read_input_tokens":null,"output_tokens":9}"#));
     assert_eq!(told.usage().and_then(numbers), Some((16, 9, 5)));
     told.update(&counts(r#"{"output_tokens":-1}"#));
-    assert_eq!((told.input(), told.usage()), (Some((16, 5)), None));
+    assert_eq!((told.input(), told.usage()), (Some(input(16, 5)), None));
 }

@@ -72,19 +72,41 @@ fn a_bad_target_is_refused_by_the_name_of_its_field() {
         (format!(r#"{{{ours},"base_url":"http://a","secret_id":"env.HOME"}}"#), "targets[0].secret_id"),
         (
             format!(r#"{{{ours},"base_url":"http://a","pricing":{{}}}}"#),
-            "targets[0].pricing: this field is not",
+            "targets[0].pricing: missing field `input_per_million`",
+        ),
+        (
+            format!(
+                r#"{{{ours},"base_url":"http://a","pricing":{{"input_per_million":1e400,"output_per_million":1}}}}"#
+            ),
+            "targets[0].pricing.input_per_million: expected an amount in USD",
         ),
         (format!(r#"{{{ours},"base_url":"http://a","tokenizer":"o200k_base"}}"#), "targets[0].tokenizer"),
         (format!(r#"{{{ours},"base_url":"http://a","hidden_output":"no"}}"#), "targets[0].hidden_output"),
-        (
-            format!(r#"{{{ours},"base_url":"http://a","provider_name":"x"}}"#),
-            "targets[0].provider_name: this",
-        ),
         (String::new(), "targets holds 0 targets"),
         (format!(r#"{{{ours},"base_url":"http://a"}},{{{ours},"base_url":"http://b"}}"#), "targets holds 2"),
     ] {
         let message = created(&target).unwrap_err();
         assert!(message.contains(field), "{target}: {message}");
+    }
+}
+
+#[test]
+fn a_provider_has_a_name_of_one_spelling() {
+    let named =
+        |name: &str| created(&format!(r#"{{"provider":"BASETEN","model_id":"m","provider_name":{name}}}"#));
+    let longest = format!("\"{}\"", "x".repeat(PROVIDER_NAME_LEN_MAX));
+    for (name, served_by) in [
+        ("null", "baseten"),
+        ("\"groq\"", "groq"),
+        ("\"a_b-2\"", "a_b-2"),
+        (&longest, longest.trim_matches('"')),
+    ] {
+        assert_eq!(named(name).unwrap().served_by(), served_by, "{name}");
+    }
+    let too_long = format!("\"{}\"", "x".repeat(PROVIDER_NAME_LEN_MAX + 1));
+    for name in ["\"\"", "\"Groq\"", "\"a b\"", "\"a/b\"", "\"grôq\"", "7", &too_long] {
+        let message = named(name).unwrap_err();
+        assert!(message.starts_with("targets[0].provider_name"), "{name}: {message}");
     }
 }
 
@@ -143,6 +165,9 @@ fn an_update_tells_clearing_from_leaving_alone() {
 #[test]
 fn the_published_bounds_are_those_that_are_kept() {
     assert_eq!(published("TargetWanted", "base_url", "maxLength"), URL_LEN_MAX);
+    for schema in ["TargetWanted", "Target"] {
+        assert_eq!(published(schema, "provider_name", "maxLength"), PROVIDER_NAME_LEN_MAX);
+    }
     let most = u64::try_from(published("TargetWanted", "max_output_tokens", "maximum")).unwrap();
     assert_eq!(most, domain::THRESHOLD_MAX);
 }

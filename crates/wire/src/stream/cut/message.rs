@@ -1,5 +1,7 @@
 //! Ends a stream in Anthropic's dialect: stops the blocks that are open, says why and what was used, stops the message.
 
+use domain::Usage;
+
 use super::{Cut, Events, number};
 use crate::members::{members, string};
 use crate::splice::quoted;
@@ -63,9 +65,10 @@ impl Message {
 
 fn start(cut: &Cut<'_>, slug: &str, events: &mut Events) {
     let id = quoted(&format!("msg_{}", cut.request_id));
-    let (fresh, cached) = (cut.usage.input.saturating_sub(cut.usage.cached), cut.usage.cached);
+    let Usage { input, cached, cache_written, .. } = cut.usage;
+    let fresh = input.saturating_sub(cached).saturating_sub(cache_written);
     let message = format_args!(
-        r#"{{"type":"message_start","message":{{"id":{id},"type":"message","role":"assistant","model":{slug},"content":[],"stop_reason":null,"stop_sequence":null,"usage":{{"input_tokens":{fresh},"cache_creation_input_tokens":0,"cache_read_input_tokens":{cached},"output_tokens":0}}}}}}"#
+        r#"{{"type":"message_start","message":{{"id":{id},"type":"message","role":"assistant","model":{slug},"content":[],"stop_reason":null,"stop_sequence":null,"usage":{{"input_tokens":{fresh},"cache_creation_input_tokens":{cache_written},"cache_read_input_tokens":{cached},"output_tokens":0}}}}}}"#
     );
     events.put_named("message_start", message);
 }
