@@ -19,13 +19,16 @@ const DAY_NS: u128 = 86_400 * SECOND_NS;
 const DAY_MS: u64 = 86_400_000;
 /// The longest duration, as in Go: 2^63 - 1 nanoseconds, 292 years.
 const LENGTH_NS_MAX: u128 = i64::MAX.unsigned_abs() as u128;
+/// Longest text of a duration, in bytes: it is kept as it was written, and repeated in answers.
+const WRITTEN_LEN_MAX: usize = 64;
 /// The first Monday: 1970-01-05T00:00:00Z. Aligned days and weeks are counted from it.
 const MONDAY_MS: u64 = 4 * DAY_MS;
 
 /// How long a period is, as it was written.
 ///
 /// A Go duration (`30s`, `1h30m`), a number with `d`, `w`, `M` or `Y`, or `daily`, `weekly`, `monthly`, `yearly`. Case
-/// matters but for the words: `1m` is a minute, `1M` a month.
+/// matters but for the words: `1m` is a minute, `1M` a month. At least a millisecond and at most 292 years, in a text of at
+/// most 64 bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct ResetDuration {
@@ -111,6 +114,9 @@ impl FromStr for ResetDuration {
     type Err = NotADuration;
 
     fn from_str(text: &str) -> Result<Self, NotADuration> {
+        if text.len() > WRITTEN_LEN_MAX {
+            return Err(NotADuration);
+        }
         let plain = match text.to_ascii_lowercase().as_str() {
             "daily" => "1d",
             "weekly" => "1w",
@@ -208,7 +214,9 @@ impl From<ResetDuration> for String {
 impl TryFrom<String> for ResetDuration {
     type Error = &'static str;
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse().map_err(|NotADuration| "not a duration such as 30s, 1h, 1d, 1w, 1M or 1Y")
+        text.parse().map_err(|NotADuration| {
+            "not a duration such as 30s, 1h, 1d, 1w, 1M or 1Y, from a millisecond to 292 years"
+        })
     }
 }
 

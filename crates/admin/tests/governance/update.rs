@@ -55,17 +55,8 @@ async fn an_answer_may_be_sent_back_as_it_came() {
         body["calendar_aligned"] = json!(true);
         let (gw, config) = with(body).await;
         let mut after = changed(&gw, &config, config.clone()).await;
-        for times in [
-            "/updated_at",
-            "/rate_limit/updated_at",
-            "/rate_limits/0/updated_at",
-            "/rate_limits/1/updated_at",
-        ] {
-            if let Some(time) = after.pointer_mut(times) {
-                *time = config.pointer(times).unwrap().clone();
-            }
-        }
-        assert_eq!(after, config);
+        after["updated_at"] = config["updated_at"].clone();
+        assert_eq!(after, config, "only the config itself was written");
     }
 }
 

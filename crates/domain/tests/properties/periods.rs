@@ -260,3 +260,12 @@ fn bifrost_case_18_to_19_the_grammar_is_gos_and_a_few_units_more() {
         assert!(bad.parse::<ResetDuration>().is_err(), "{bad}");
     }
 }
+
+#[test]
+fn a_duration_is_short_text_however_little_it_means() {
+    let zeros = |count: usize| format!("{}1d", "0".repeat(count));
+    assert_eq!(duration(&zeros(62)).length_ms(), duration("1d").length_ms());
+    for long in [zeros(63), "1s".repeat(33), format!("1.{}d", "0".repeat(10_000))] {
+        assert!(long.parse::<ResetDuration>().is_err(), "{} bytes", long.len());
+    }
+}

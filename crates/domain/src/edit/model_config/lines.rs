@@ -3,7 +3,7 @@
 use super::{BudgetDraft, LINES_MAX, RatesDraft, RuleDraft};
 use crate::edit::{Context, Inherits, Rejection};
 use crate::id::LineId;
-use crate::model_config::{Budget, Meter, RateLimit, RateLimits};
+use crate::model_config::{Budget, Meter, Rate, RateLimit, RateLimits};
 
 /// All budgets of a config: those that match one that is there, by id or else by length, keep it; a new one begins with
 /// what the longest of the shorter ones has used.
@@ -66,7 +66,7 @@ pub(super) fn rate_limits(
             let begun =
                 |id| RateLimit { id, tokens: None, requests: None, created_ms, updated_ms: created_ms };
             let kept = if let RateLimits::Pair(pair) = before { pair.clone() } else { begun(fresh()) };
-            Ok(RateLimits::Pair(RateLimit { tokens, requests, updated_ms: cx.now_ms, ..kept }))
+            Ok(RateLimits::Pair(edited(cx, kept, tokens, requests)))
         }
         RatesDraft::Rules(drafts) if drafts.is_empty() => Ok(RateLimits::None),
         RatesDraft::Rules(drafts) => {
@@ -100,9 +100,17 @@ fn rule(
     };
     let (updated_ms, created_ms) = (cx.now_ms, cx.now_ms);
     Ok(match before.iter().find(same) {
-        Some(kept) => RateLimit { tokens, requests, updated_ms, ..kept.clone() },
+        Some(kept) => edited(cx, kept.clone(), tokens, requests),
         None => RateLimit { id: fresh(), tokens, requests, created_ms, updated_ms },
     })
+}
+
+/// The same limit with these sides. One that is only sent back was not updated.
+fn edited(cx: &Context<'_>, kept: RateLimit, tokens: Option<Rate>, requests: Option<Rate>) -> RateLimit {
+    if (&kept.tokens, &kept.requests) == (&tokens, &requests) {
+        return kept;
+    }
+    RateLimit { tokens, requests, updated_ms: cx.now_ms, ..kept }
 }
 
 fn named<T>(found: Option<T>, field: &str) -> Result<T, Rejection> {
