@@ -9,7 +9,7 @@ mod customer;
 pub(crate) mod delete;
 pub(crate) mod lines;
 pub(crate) mod list;
-mod prices;
+pub(crate) mod prices;
 pub(crate) mod providers;
 pub(crate) mod quota;
 pub(crate) mod reset;

@@ -44,6 +44,6 @@ pub use period::{Cycle, NotADuration, Period, ResetDuration};
 pub use price::{PriceBook, PriceSource, Pricing, Rates, Tariff, Tier, Unpriced};
 pub use snapshot::{Snapshot, Version};
 pub use time::{Clock, Day, Now};
-pub use unpriced::unpriced_under_budget;
+pub use unpriced::{cannot_count, unpriced_under_budget};
 pub use usage::{Entry, Outcome, UnknownWord, Usage, UsageSource};
 pub use workspace::{Prefix, Prefixes, Workspace};

@@ -1,6 +1,6 @@
 //! Where a budget meets a model that nobody priced: calls that cannot be counted in USD.
 //!
-//! Said by `tollgate check`, before a caller finds out.
+//! Said by `tollgate check` and the log of a write, before a caller finds out.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::model_config::{ANY_MODEL, ConfigIdentity, ConfigScope, ModelConfig};
 use crate::snapshot::{Snapshot, Version};
 
 /// Each endpoint without a price that some model config with a budget covers, with the first such config of its
-/// workspace. A config of a group that is no more binds nothing and is left out.
+/// workspace. A config of a key or group that is no more binds nothing and is left out.
 #[must_use]
 pub fn unpriced_under_budget(snapshot: &Snapshot) -> Vec<(&Arc<ModelConfig>, &Arc<Endpoint>)> {
     let budgeted = |config: &&Arc<ModelConfig>| !config.budgets.is_empty() && binds(snapshot, config);
@@ -26,10 +26,18 @@ pub fn unpriced_under_budget(snapshot: &Snapshot) -> Vec<(&Arc<ModelConfig>, &Ar
     of_workspace.collect()
 }
 
+/// Whether calls that this endpoint serves come under a budget of this config and have no price to be counted by.
+#[must_use]
+pub fn cannot_count(snapshot: &Snapshot, config: &ModelConfig, endpoint: &Endpoint) -> bool {
+    let is_covered = !config.budgets.is_empty() && config.identity.covers(endpoint);
+    is_covered && snapshot.price_of(endpoint).is_none() && binds(snapshot, config)
+}
+
 fn binds(snapshot: &Snapshot, config: &ModelConfig) -> bool {
     match config.identity.scope {
         ConfigScope::Group(group) => snapshot.group(group).is_some(),
-        ConfigScope::Global | ConfigScope::VirtualKey(_) | ConfigScope::User(_) => true,
+        ConfigScope::VirtualKey(ref prefix) => snapshot.key_by_prefix(config.workspace, prefix).is_some(),
+        ConfigScope::Global | ConfigScope::User(_) => true,
     }
 }
 
@@ -151,6 +159,7 @@ mod tests {
         let endpoints =
             || [endpoint(1, 1, None), endpoint(2, 1, None), endpoint(3, 2, None)].map(Record::Endpoint);
         let gone = ConfigIdentity { scope: ConfigScope::Group(GroupId(7)), ..about("*", None) };
+        let revoked = ConfigIdentity { scope: ConfigScope::VirtualKey("sky_1".into()), ..about("*", None) };
         for (identity, budgets, expected) in [
             (about("*", None), 1, vec![1, 2]),
             (about("*", None), 0, vec![]),
@@ -158,6 +167,7 @@ mod tests {
             (about("gpt-1", Some("openai")), 2, vec![1]),
             (about("gpt-1", Some("azure")), 1, vec![]),
             (gone, 1, vec![]),
+            (revoked, 1, vec![]),
         ] {
             let records = endpoints().into_iter().chain([config(1, identity.clone(), budgets)]);
             assert_eq!(named(records.collect()), expected, "{identity:?}");

@@ -10,6 +10,7 @@ use super::shape::CreateBody;
 use crate::access::Manager;
 use crate::admin::Admin;
 use crate::error::Error;
+use crate::governance::prices;
 use crate::json::{Answer, Received, parse};
 
 /// Create an endpoint: a public model name and where it goes.
@@ -29,5 +30,6 @@ pub(crate) async fn endpoint_create(
     let created = move |cx: &edit::Context<'_>| edit::endpoint::create(cx, draft);
     let endpoint = admin.edit(manager.right, created).await?;
     tracing::info!(endpoint.id = %endpoint.id, endpoint.slug = %endpoint.slug, "endpoint created");
+    prices::warn_of(&admin.store.snapshot(), &endpoint, admin.settings.unpriced);
     Ok(Answer(EndpointView::of(&endpoint)))
 }

@@ -10,6 +10,7 @@ use super::{EndpointView, named};
 use crate::access::Manager;
 use crate::admin::Admin;
 use crate::error::Error;
+use crate::governance::prices;
 use crate::json::{Answer, Received, parse};
 use crate::path::InPath;
 
@@ -35,5 +36,6 @@ pub(crate) async fn endpoint_update(
     let updated = move |cx: &edit::Context<'_>| edit::endpoint::update(cx, manager.workspace, id, patch);
     let endpoint = admin.edit(manager.right, updated).await?;
     tracing::info!(endpoint.id = %id, endpoint.slug = %endpoint.slug, "endpoint updated");
+    prices::warn_of(&admin.store.snapshot(), &endpoint, admin.settings.unpriced);
     Ok(Answer(EndpointView::of(&endpoint)))
 }

@@ -38,7 +38,7 @@ pub(crate) async fn model_config_create(
     };
     let (snapshot, config) = admin.edit(manager.right, created).await?;
     tracing::info!(model_config.id = %config.id, "model config created");
-    prices::warn(&snapshot, &config);
+    prices::warn(&snapshot, &config, admin.settings.unpriced);
     let model_config = ModelConfigView::of(Live::at(&admin, &snapshot), &config);
     Ok(Answer(WrittenView { message: "Model config created.", model_config }))
 }

@@ -114,7 +114,7 @@ pub(crate) async fn provider_put(
         let provider = ProviderView::unlimited(name);
         return Ok(Answer(ProviderWrittenView { message: "Provider has no limits.", provider }));
     };
-    prices::warn(&snapshot, &config);
+    prices::warn(&snapshot, &config, admin.settings.unpriced);
     let provider = ProviderView::of(Live::at(&admin, &snapshot), &config, &name);
     Ok(Answer(ProviderWrittenView { message: "Provider limits updated.", provider }))
 }

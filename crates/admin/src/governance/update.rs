@@ -44,7 +44,7 @@ pub(crate) async fn model_config_update(
     };
     let (snapshot, config) = admin.edit(manager.right, updated).await?;
     tracing::info!(model_config.id = %config.id, "model config updated");
-    prices::warn(&snapshot, &config);
+    prices::warn(&snapshot, &config, admin.settings.unpriced);
     let model_config = ModelConfigView::of(Live::at(&admin, &snapshot), &config);
     Ok(Answer(WrittenView { message: "Model config updated.", model_config }))
 }

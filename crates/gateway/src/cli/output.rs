@@ -35,12 +35,19 @@ pub(super) fn say_table(headings: &[&str], rows: &[Vec<String>]) -> anyhow::Resu
     Ok(())
 }
 
-/// A field as text, a dash where there is none.
+/// A field as text on one line, a dash where there is none. Money is decimal however little it is: `0.0000069`, not
+/// `6.9e-6`. Names are whatever somebody sent, and break no table and command no terminal.
 pub(super) fn text(value: &Value) -> String {
-    match value.as_str() {
-        Some(text) => text.to_owned(),
-        None if value.is_null() => "-".to_owned(),
-        None => value.to_string(),
+    match value {
+        Value::String(text) => {
+            let shown = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+            text.chars().map(shown).collect()
+        }
+        Value::Null => "-".to_owned(),
+        Value::Number(number) if number.is_f64() => {
+            number.as_f64().map_or_else(|| number.to_string(), |amount| amount.to_string())
+        }
+        other => other.to_string(),
     }
 }
 
@@ -75,4 +82,32 @@ pub(super) fn limits_of(model: &Value) -> String {
     let limits = list("rate_limits").into_iter().chain(list("usage_limits"));
     let all: Vec<String> = limits.map(|limit| shown(&limit)).chain(ceiling).collect();
     if all.is_empty() { "no limit of its own".to_owned() } else { all.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn little_money_is_written_without_an_exponent() {
+        for (sent, shown) in [
+            ("6.9e-6", "0.0000069"),
+            ("0.000000001", "0.000000001"),
+            ("60.00000135", "60.00000135"),
+            ("25", "25"),
+        ] {
+            let amount: Value = serde_json::from_str(sent).unwrap();
+            assert_eq!(text(&amount), shown);
+            let row = json!({"used": amount, "pending": amount, "threshold": 1});
+            assert_eq!(live(&row), format!("{shown}+{shown}/1"));
+        }
+    }
+
+    #[test]
+    fn a_name_cannot_break_a_line_or_command_a_terminal() {
+        assert_eq!(text(&json!("a\r\nb\u{1b}[2Jc\u{9b}é")), "a\u{fffd}\u{fffd}b\u{fffd}[2Jc\u{fffd}é");
+        assert_eq!(text(&Value::Null), "-");
+    }
 }

@@ -61,12 +61,12 @@ fn a_config_is_created_shown_changed_and_deleted() {
     let shown = rows(&run(&serve, &["list"]));
     let limits: Vec<_> =
         shown.iter().map(|row| (row[0].as_str(), row[4].as_str(), row[5].as_str())).collect();
-    assert_eq!(limits, [(id, "usd/1d", "0 / 10.5"), (id, "usd/1M", "0 / 100"), (id, "tokens/1h", "0 / 5")]);
+    assert_eq!(limits, [(id, "USD/1d", "0 / 10.5"), (id, "USD/1M", "0 / 100"), (id, "TOKEN/1h", "0 / 5")]);
     assert!(shown[0][6].ends_with("T00:00:00Z") && shown[1][6].ends_with("-01T00:00:00Z"), "{shown:?}");
     assert_eq!(rows(&run(&serve, &["get", id])), shown);
     run(&serve, &["update", id, "--budget", "20/24h", "--no-rate-limit"]);
     let changed = rows(&run(&serve, &["list"]));
-    assert_eq!((changed.len(), changed[0][4].as_str(), changed[0][5].as_str()), (1, "usd/24h", "0 / 20"));
+    assert_eq!((changed.len(), changed[0][4].as_str(), changed[0][5].as_str()), (1, "USD/24h", "0 / 20"));
     assert_eq!(changed[0][7], shown[0][7], "of one length, so the same budget");
     run(&serve, &["update", id, "--no-budgets", "--aligned=false"]);
     let json: Value = serde_json::from_str(&run(&serve, &["get", id, "--json"])).unwrap();
@@ -130,4 +130,29 @@ fn check_warns_of_a_budget_over_a_model_without_a_price_until_it_has_one() {
     assert!(!check(&[("TOLLGATE__PRICES__FILE", file)]).contains("no price"), "a start would read it");
     serve.manage(KEY, &["prices", "import", file]);
     assert!(!check(&[]).contains("no price"));
+}
+
+#[test]
+fn the_log_says_what_becomes_of_calls_that_a_budget_cannot_count_whichever_came_first() {
+    for (unpriced, outcome) in [("refuse", "are refused"), ("allow", "cost nothing")] {
+        let dir = TempDir::new().unwrap();
+        let settings = [("TOLLGATE_MANAGEMENT_KEY", KEY), ("TOLLGATE__PRICES__UNPRICED", unpriced)];
+        let serve = Program::serve(dir.path(), &settings);
+        let endpoint = |slug: &str, more: &[&str]| {
+            let always =
+                ["endpoints", "create", slug, "--base-url", "http://10.0.0.5/v1", "--target-model", "m"];
+            serve.manage(KEY, &[&always, more].concat());
+        };
+        let sentence = format!("so calls to it under this budget {outcome}; give its target pricing");
+        endpoint("acme/before", &[]);
+        run(&serve, &["create", "--model", "*", "--budget", "1/1d"]);
+        let line = serve.line_with("\"slug\":\"acme/before\"");
+        assert!(line.contains(&sentence), "{line}");
+        endpoint("acme/priced", &["--input-price", "1", "--output-price", "1"]);
+        endpoint("acme/after", &[]);
+        let line = serve.line_with("\"slug\":\"acme/after\"");
+        assert!(line.contains(&sentence), "{line}");
+        let said = serve.said();
+        assert_eq!(said.matches("has no price").count(), 2, "{said}");
+    }
 }

@@ -22,9 +22,9 @@ pub(super) fn about(config: &Value) -> String {
 }
 
 fn scope(config: &Value) -> String {
-    match config["scope_id"].as_str() {
-        Some(id) => format!("{}:{id}", text(&config["scope"])),
-        None => text(&config["scope"]),
+    match &config["scope_id"] {
+        Value::Null => text(&config["scope"]),
+        id => format!("{}:{}", text(&config["scope"]), text(id)),
     }
 }
 
@@ -42,9 +42,9 @@ pub(super) fn rows(config: &Value) -> Vec<Vec<String>> {
 /// Line, use, next reset and id of each limit.
 fn limits(config: &Value) -> Vec<Vec<String>> {
     let list = |name: &str| config[name].as_array().map(Vec::as_slice).unwrap_or_default();
-    let budgets = list("budgets").iter().filter_map(|budget| limit(config, budget, ("usd", "")));
+    let budgets = list("budgets").iter().filter_map(|budget| limit(config, budget, ("USD", "")));
     let rates = config.get("rate_limit").into_iter().chain(list("rate_limits"));
-    let sides = [("requests", "request_"), ("tokens", "token_")];
+    let sides = [("REQUEST", "request_"), ("TOKEN", "token_")];
     let rates = rates.flat_map(|rate| sides.into_iter().filter_map(move |side| limit(config, rate, side)));
     budgets.chain(rates).collect()
 }

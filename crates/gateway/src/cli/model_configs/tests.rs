@@ -110,8 +110,8 @@ fn a_config_has_a_row_for_each_limit_with_its_use_and_its_end() {
     let rows = table::rows(&config);
     let about = ["c1", "virtual_key:sky_1", "acme/chat", "-"];
     let expected = [
-        [&about[..], &["usd/1M", "0.25 / 10", "2026-12-01T00:00:00Z", "b1"]].concat(),
-        [&about[..], &["tokens/90s", "7 / 50", "2026-11-21T10:01:30Z", "r1"]].concat(),
+        [&about[..], &["USD/1M", "0.25 / 10", "2026-12-01T00:00:00Z", "b1"]].concat(),
+        [&about[..], &["TOKEN/90s", "7 / 50", "2026-11-21T10:01:30Z", "r1"]].concat(),
     ];
     assert_eq!(rows, expected);
     let bare = json!({"id": "c2", "model_name": "*", "scope": "global", "provider": "openai", "budgets": []});
@@ -128,5 +128,5 @@ fn rules_are_shown_as_the_limits_they_are() {
     let config = json!({"id": "c", "budgets": [], "rate_limits": [rule("a", "request"), rule("b", "token")]});
     let lines: Vec<_> =
         table::rows(&config).into_iter().map(|row| [row[4].clone(), row[7].clone()]).collect();
-    assert_eq!(lines, [["requests/1m", "a"], ["tokens/1m", "b"]]);
+    assert_eq!(lines, [["REQUEST/1m", "a"], ["TOKEN/1m", "b"]]);
 }
