@@ -22,10 +22,8 @@ pub(super) fn about(config: &Value) -> String {
 }
 
 fn scope(config: &Value) -> String {
-    match &config["scope_id"] {
-        Value::Null => text(&config["scope"]),
-        id => format!("{}:{}", text(&config["scope"]), text(id)),
-    }
+    let (scope, id) = (text(&config["scope"]), &config["scope_id"]);
+    if id.is_null() { scope } else { format!("{scope}:{}", text(id)) }
 }
 
 /// A config without a limit has a row too.
