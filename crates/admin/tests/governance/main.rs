@@ -12,7 +12,7 @@ mod list;
 mod manners;
 mod providers;
 mod quota;
-
+mod round_trip;
 mod support;
 mod update;
 mod usage;
