@@ -1,11 +1,11 @@
-//! What model configs cost a call: three gateways of different size, measured by turns in one run.
+//! What model configs cost a call: three gateways that differ in nothing else, measured by turns in one run.
 //!
-//! Every call has a key, a user, a price and three limits of its group; its line is written into the ledger. *few*: 100 keys and no
-//! model config. *matching*: the same, and four model configs that every call has to fit, three lines each. *many*:
-//! these four, 9 996 of other keys, users, groups and models, and 100 000 keys, of which 1 000 call by turns.
+//! Each has 100 000 keys, of which 1 000 call by turns, each of a tree of its own. Every call has a key, a user, a price
+//! and three limits of its group; its line is written into the ledger. *none* has no model config. *others* has 10 000 of
+//! other keys, users, groups and models. *matching* has four that every call has to fit, three lines each, and 9 996 others.
 //!
-//! From snapshot to path is a part of every call, so that part of it that depends on how much there is stands in the
-//! ratio of *many* to *matching*. Begins at [`run`].
+//! The way from snapshot to path is a part of every call, so *others of none* says what it costs that there are many, and
+//! *matching of others* what it costs to meet some. Begins at [`run`].
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -27,10 +27,10 @@ const TURN: Duration = Duration::from_secs(2);
 /// Long enough that every path is bound and every connection open.
 const WARM_UP: Duration = Duration::from_millis(500);
 const CONNECTIONS: usize = 32;
-const NAMES: [&str; 3] = ["few", "matching", "many"];
+const NAMES: [&str; 3] = ["none", "others", "matching"];
 const NUMBERS: [Numbers; 3] = [
-    Numbers { keys: 100, calling: 100, matching: 0, others: 0 },
-    Numbers { keys: 100, calling: 100, matching: 4, others: 0 },
+    Numbers { keys: 100_000, calling: 1_000, matching: 0, others: 0 },
+    Numbers { keys: 100_000, calling: 1_000, matching: 0, others: 10_000 },
     Numbers { keys: 100_000, calling: 1_000, matching: 4, others: 9_996 },
 ];
 
@@ -109,8 +109,8 @@ fn report(machine: Machine, sides: &[Side]) -> anyhow::Result<()> {
     say("");
     say("| Ratio | calls/s | CPU a call |");
     say("| --- | --- | --- |");
-    let [few, matching, many] = sides else { return Ok(()) };
-    for (one, other) in [(matching, few), (many, matching), (many, few)] {
+    let [none, others, matching] = sides else { return Ok(()) };
+    for (one, other) in [(others, none), (matching, others), (matching, none)] {
         let ratio = |of: fn(&Figures) -> u64| ratio(&one.rounds, &other.rounds, of);
         say(&format!(
             "| {} of {} | {} | {} |",
