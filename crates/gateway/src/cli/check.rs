@@ -11,7 +11,7 @@ use domain::{
 use storage::Store;
 
 use super::environment_variables;
-use super::output::say;
+use super::output::{plain, say};
 use crate::config::{self, Config, Unpriced};
 use crate::node::Tls;
 use crate::prices;
@@ -123,7 +123,7 @@ fn advise(snapshot: &Snapshot, otherwise: Admission) -> anyhow::Result<()> {
             if told.len() == ADVICE_MAX {
                 return say(&format!("limits: more warnings than these {ADVICE_MAX}"));
             }
-            say(&format!("warning: {}, {line}", group.metadata.external_entity_id))?;
+            say(&format!("warning: {}, {line}", plain(&group.metadata.external_entity_id)))?;
             told.insert(line);
         }
     }

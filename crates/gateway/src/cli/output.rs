@@ -36,19 +36,20 @@ pub(super) fn say_table(headings: &[&str], rows: &[Vec<String>]) -> anyhow::Resu
 }
 
 /// A field as text on one line, a dash where there is none. Money is decimal however little it is: `0.0000069`, not
-/// `6.9e-6`. Names are whatever somebody sent, and break no table and command no terminal.
+/// `6.9e-6`.
 pub(super) fn text(value: &Value) -> String {
-    match value {
-        Value::String(text) => {
-            let shown = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
-            text.chars().map(shown).collect()
-        }
-        Value::Null => "-".to_owned(),
-        Value::Number(number) if number.is_f64() => {
-            number.as_f64().map_or_else(|| number.to_string(), |amount| amount.to_string())
-        }
-        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+    match (value.as_str(), value.as_f64()) {
+        (Some(text), _) => plain(text),
+        (None, Some(amount)) if value.is_f64() => amount.to_string(),
+        (None, _) if value.is_null() => "-".to_owned(),
+        (None, _) => value.to_string(),
     }
+}
+
+/// A text on one line. Names are whatever somebody sent, and break no table and command no terminal.
+pub(super) fn plain(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    text.chars().map(shown).collect()
 }
 
 /// What is used of a limit as it stands, and its threshold: `3/100`, with what calls in flight hold `3+40/100`.

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::client::{Client, Form};
 use super::groups::path;
-use super::output::{limits_of, live, say, say_json, text, window};
+use super::output::{limits_of, live, plain, say, say_json, text, window};
 
 /// Groups whose live numbers are asked for, one request each. A larger tree is drawn without them.
 const LIVE_MAX: usize = 1_000;
@@ -89,7 +89,7 @@ fn nested(group: &Value, below: &Below<'_>) -> Value {
 
 fn draw(group: &Value, below: &Below<'_>, branch: &str, stem: &str) -> anyhow::Result<()> {
     let metadata = &group["metadata"];
-    let name = metadata["name"].as_str().map_or(String::new(), |name| format!(" \"{name}\""));
+    let name = metadata["name"].as_str().map_or(String::new(), |name| format!(" \"{}\"", plain(name)));
     let hierarchy = &group["hierarchy"];
     let mode = if hierarchy["parent_group_id"].is_null() {
         format!("  {}", text(&hierarchy["limit_enforcement"]))

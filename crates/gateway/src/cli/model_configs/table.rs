@@ -4,7 +4,7 @@ use domain::ResetDuration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::cli::output::{say_table, text};
+use crate::cli::output::{plain, say_table, text};
 
 const HEADINGS: [&str; 8] = ["ID", "SCOPE", "MODEL", "PROVIDER", "LINE", "USED / LIMIT", "RESETS", "LINE ID"];
 
@@ -22,8 +22,10 @@ pub(super) fn about(config: &Value) -> String {
 }
 
 fn scope(config: &Value) -> String {
-    let (scope, id) = (text(&config["scope"]), &config["scope_id"]);
-    if id.is_null() { scope } else { format!("{scope}:{}", text(id)) }
+    match config["scope_id"].as_str() {
+        Some(id) => format!("{}:{}", text(&config["scope"]), plain(id)),
+        None => text(&config["scope"]),
+    }
 }
 
 /// A config without a limit has a row too.
