@@ -24,7 +24,7 @@ pub(super) struct BudgetBody {
     #[schema(value_type = f64, exclusive_minimum = 0, maximum = 9_223_372_036_i64)]
     max_limit: Amount,
     /// `30s`, `1h30m`, a number with `d`, `w`, `M` or `Y`, or `daily`, `weekly`, `monthly`, `yearly`.
-    #[schema(value_type = String, examples("1d"))]
+    #[schema(value_type = String, max_length = 64, examples("1d"))]
     reset_duration: ResetDuration,
     /// On a create that does not say so itself: whether the config follows the calendar. Ignored anywhere else.
     calendar_aligned: Option<bool>,

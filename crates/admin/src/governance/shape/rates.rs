@@ -18,11 +18,11 @@ use crate::json::{Object, Whole};
 pub(super) struct PairBody {
     #[schema(value_type = Option<u64>, minimum = 1, maximum = 9_223_372_036_854_775_807_i64)]
     token_max_limit: Option<Whole>,
-    #[schema(value_type = Option<String>, examples("1m"))]
+    #[schema(value_type = Option<String>, max_length = 64, examples("1m"))]
     token_reset_duration: Option<ResetDuration>,
     #[schema(value_type = Option<u64>, minimum = 1, maximum = 9_223_372_036_854_775_807_i64)]
     request_max_limit: Option<Whole>,
-    #[schema(value_type = Option<String>, examples("1m"))]
+    #[schema(value_type = Option<String>, max_length = 64, examples("1m"))]
     request_reset_duration: Option<ResetDuration>,
     /// Cannot change: if it is sent, it must be as it is.
     id: Option<LineId>,
@@ -54,17 +54,17 @@ pub(super) struct RuleBody {
     metric: String,
     #[schema(value_type = Option<u64>, minimum = 1, maximum = 9_223_372_036_854_775_807_i64)]
     max_limit: Option<Whole>,
-    #[schema(value_type = Option<String>, examples("1m"))]
+    #[schema(value_type = Option<String>, max_length = 64, examples("1m"))]
     reset_duration: Option<ResetDuration>,
     /// The rule that this is, on an update.
     id: Option<LineId>,
     #[schema(value_type = Option<u64>, minimum = 1, maximum = 9_223_372_036_854_775_807_i64)]
     token_max_limit: Option<Whole>,
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, max_length = 64)]
     token_reset_duration: Option<ResetDuration>,
     #[schema(value_type = Option<u64>, minimum = 1, maximum = 9_223_372_036_854_775_807_i64)]
     request_max_limit: Option<Whole>,
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, max_length = 64)]
     request_reset_duration: Option<ResetDuration>,
     #[serde(default, rename = "token_current_usage")]
     _token_current_usage: Echo,
