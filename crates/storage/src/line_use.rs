@@ -4,7 +4,7 @@
 //!
 //! Guarantees: what is used and what is reset add up to the same number in whichever order they are written.
 //! Knows nothing of: SQL; the committer tells it what was written.
-//! Begins at [`LineUse::used`] and [`LineUse::add`].
+//! Begins at [`LineUse::used`] and [`Spent::charge`].
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;

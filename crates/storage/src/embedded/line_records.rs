@@ -3,7 +3,7 @@
 //! The ledger and the live counters are told the same: a reset says how much the counter forgot, and the ledger subtracts
 //! just that, so calls that were settled before the reset and are written after it still add up.
 //!
-//! Begins at [`write`]; then [`Lines::put`] and [`retire`], or [`Lines::take_back`] if the disk refused.
+//! Begins at [`write()`]; then [`Lines::put`] and [`retire`], or [`Lines::take_back`] if the disk refused.
 
 use domain::{Change, ConfigScope, Line, ModelConfig, Now, Record, Snapshot, Version};
 use limits::{CounterKey, CounterScope, Engine, Epoch, Home, Measure, Owner, PathLimit, PathSpec, Shown};
