@@ -238,10 +238,7 @@ impl<'a> Story<'a> {
         if line.period(entry.admitted_ms) != line.period(entry.settled_ms) {
             admit(stretch, entry.admitted_ms, call.span, hold);
         }
-        // Half of a whole answer is taken for text as it is, which may come to more than was declared.
-        let miscounted =
-            entry.estimated && entry.tokens > call.prompt.saturating_add(call.declared.unwrap_or(0));
-        if rest > 0 && !may_be_in_debt(manners, mode) && !miscounted {
+        if rest > 0 && !may_be_in_debt(manners, mode) && !is_miscounted(call, entry) {
             // Nothing is charged but by asking the limits, so late charges keep the cap as well.
             admit(stretch, entry.settled_ms, whole, rest);
         } else if rest > 0 {
@@ -261,7 +258,9 @@ impl<'a> Story<'a> {
 
     /// What its call held of the line at least.
     fn hold(&self, call: &Call, entry: &Booked, (manners, mode): (Manners, Mode)) -> u64 {
-        let Some((prompt, output)) = held(call, manners, mode) else { return u64::MAX };
+        let declared = || (call.prompt, call.declared.unwrap_or(0));
+        let known = held(call, manners, mode).or_else(|| is_miscounted(call, entry).then(declared));
+        let Some((prompt, output)) = known else { return u64::MAX };
         match self.first.key.1 {
             Meter::Requests => 1,
             Meter::Tokens => prompt.saturating_add(output),
@@ -338,6 +337,11 @@ impl<'a> Story<'a> {
         }
         text
     }
+}
+
+/// Half of a whole answer is taken for text as it is, which may come to more than was declared, and so than was held.
+fn is_miscounted(call: &Call, entry: &Booked) -> bool {
+    entry.estimated && entry.tokens > call.prompt.saturating_add(call.declared.unwrap_or(0))
 }
 
 #[cfg(test)]
