@@ -10,8 +10,8 @@ mod shape;
 use std::sync::Arc;
 
 use axum::extract::State;
-use domain::{ConfigCaller, Endpoint, Group, Key, Meter, Model, Snapshot, Unpriced, WorkspaceId};
-use limits::{Ask, Measure, Outset, PathSpec, Rule, Shows};
+use domain::{ConfigCaller, Endpoint, Group, Key, Model, Snapshot, Unpriced, WorkspaceId};
+use limits::{Ask, Outset, PathSpec, Rule, Shows};
 use storage::{PathOf, TurnedAway};
 
 use self::shape::{ExplainBody, Question, Who};
@@ -130,6 +130,5 @@ fn judged(
 }
 
 fn limits_usd(spec: &PathSpec) -> bool {
-    let mut limits = spec.limits.iter().chain(&spec.shared);
-    limits.any(|limit| limit.counter.measure == Measure::Spend(Meter::Usd))
+    spec.all_limits().any(|limit| limit.counter.measure.counts_usd())
 }

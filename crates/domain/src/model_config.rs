@@ -202,6 +202,14 @@ impl ConfigScope {
     }
 }
 
+impl ConfigIdentity {
+    /// What a provider's own limits are about: everybody's calls to any model of it.
+    #[must_use]
+    pub fn of_provider(provider: Arc<str>) -> Self {
+        Self { scope: ConfigScope::Global, model_name: ANY_MODEL.into(), provider: Some(provider) }
+    }
+}
+
 impl RateLimits {
     /// Each of them.
     pub fn iter(&self) -> impl Iterator<Item = &RateLimit> {
@@ -234,6 +242,12 @@ impl ModelConfig {
 }
 
 impl ModelConfig {
+    /// Whether it has any limit.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        !self.budgets.is_empty() || self.rate_limits != RateLimits::None
+    }
+
     fn cycle(&self, reset: &ResetDuration, created_ms: u64) -> Cycle {
         if self.calendar_aligned { reset.calendar(created_ms) } else { reset.lattice(created_ms) }
     }

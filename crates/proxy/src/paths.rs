@@ -96,12 +96,6 @@ impl Paths {
     }
 }
 
-/// The edits that a path of this caller depends on.
-pub(crate) fn epoch(snapshot: &Snapshot, caller: &Caller) -> Epoch {
-    let group = &caller.group;
-    Epoch { tree: snapshot.tree_epoch(group.root), workspace: snapshot.workspace_epoch(group.workspace) }
-}
-
 /// Compiles the path of a caller and route from the configuration and binds it to its counters.
 pub(crate) fn compile(
     shared: &Shared,
@@ -115,15 +109,16 @@ pub(crate) fn compile(
     let caller = ConfigCaller { group, key: Some(&caller.key.prefix), user: user.map(|user| &**user) };
     let call = PathOf { caller, slug, endpoint: Some(&destination.endpoint) };
     let spec = PathSpec { shown: shared.settings.shown, ..shared.store.path_spec(snapshot, call, now) };
-    let limits = || spec.limits.iter().chain(&spec.shared);
-    let is_usd = |limit: &PathLimit| limit.counter.measure == Measure::Spend(Meter::Usd);
+    let weighs = spec.all_limits().any(|limit| limit.counter.measure.weighs());
+    let limits_usd = spec.all_limits().any(|limit| limit.counter.measure.counts_usd());
+    let lines = spec.all_limits().filter_map(line).collect();
     Lane {
         slug: slug.clone(),
         epoch: spec.epoch,
         destination: Arc::clone(destination),
-        weighs: limits().any(|limit| limit.counter.measure.weighs()),
-        limits_usd: limits().any(is_usd),
-        lines: limits().filter_map(line).collect(),
+        weighs,
+        limits_usd,
+        lines,
         usual: shared.engine.outputs().of(group.id, slug),
         groups: snapshot.lineage(group).map(|group| group.id).collect(),
         path: shared.engine.bind(spec, now),

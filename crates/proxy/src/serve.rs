@@ -6,7 +6,7 @@ use bytes::Bytes;
 use domain::{Admission, Now, RequestId, Slug, Snapshot, Unpriced};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use hyper::body::{Body as _, Incoming};
-use limits::{Epoch, Outset, Rule, Shows};
+use limits::{Outset, Rule, Shows};
 use tokens::Tokenizer;
 use wire::{Call, Dialect, Operation};
 
@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::forward::{Outbound, forward};
 use crate::intake;
 use crate::models;
-use crate::paths::{self, Lane, PathCaller, compile};
+use crate::paths::{Lane, PathCaller, compile};
 use crate::prompt::PromptCount;
 use crate::rate_headers::RateHeaders;
 use crate::record;
@@ -198,7 +198,7 @@ impl Worker {
     fn lane(&self, view: &View, route: &Route, user: Option<&Arc<str>>, memory: Memory) -> Lane {
         let View { snapshot, caller } = view;
         let path_caller = PathCaller::of(snapshot, caller, user);
-        let epoch: Epoch = paths::epoch(snapshot, caller);
+        let epoch = storage::path_epoch(snapshot, caller.group.root, caller.group.workspace);
         let remembered = match memory {
             Memory::Trusted => self.paths.get(&path_caller, route, epoch),
             Memory::Stale => None,

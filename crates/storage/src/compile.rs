@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use domain::{
-    BindingLimit, Ceiling, ConfigCaller, ConfigScope, Endpoint, Enforcement, LimitType, Line, ModelConfig,
-    Now, Slug, Snapshot, Unit, Version, binding_limits, ceilings, matching_configs,
+    BindingLimit, Ceiling, ConfigCaller, ConfigScope, Endpoint, Enforcement, GroupId, LimitType, Line,
+    ModelConfig, Now, Slug, Snapshot, Unit, Version, WorkspaceId, binding_limits, ceilings, matching_configs,
 };
 use limits::{
     ConfigLine, CounterKey, CounterScope, Epoch, Measure, Owner, PathLimit, PathSpec, Shown, Source,
@@ -27,6 +27,12 @@ pub struct PathOf<'a> {
     pub endpoint: Option<&'a Endpoint>,
 }
 
+/// The edits that paths of a tree depend on: those of the tree, and those of its workspace.
+#[must_use]
+pub fn path_epoch(snapshot: &Snapshot, root: GroupId, workspace: WorkspaceId) -> Epoch {
+    Epoch { tree: snapshot.tree_epoch(root), workspace: snapshot.workspace_epoch(workspace) }
+}
+
 impl Store {
     /// Every limit that a call must fit: the group's own first, then every ceiling on calls in flight, then those of model
     /// configs. One whose counter has to be opened now begins with what the ledger says. The caller is shown its own
@@ -43,10 +49,7 @@ impl Store {
         PathSpec {
             root: group.root,
             workspace: group.workspace,
-            epoch: Epoch {
-                tree: snapshot.tree_epoch(group.root),
-                workspace: snapshot.workspace_epoch(group.workspace),
-            },
+            epoch: path_epoch(snapshot, group.root, group.workspace),
             shown: Shown::Own,
             limits,
             shared: shared.into_iter().map(limit).collect(),

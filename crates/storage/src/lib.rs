@@ -24,7 +24,7 @@ mod store;
 mod today;
 mod vault;
 
-pub use compile::PathOf;
+pub use compile::{PathOf, path_epoch};
 pub use decisions::{DecisionBounds, DecisionFacts, DecisionOutcome, Decisions, Recorded, TurnedAway};
 pub use embedded::{Inspection, LedgerLine, LineEdit, UseChange};
 pub use error::{EditError, OpenError, Unavailable};

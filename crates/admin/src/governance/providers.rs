@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use domain::edit::{self, model_config};
-use domain::{ANY_MODEL, ConfigIdentity, ConfigScope, ModelConfig, RateLimits, Snapshot, WorkspaceId};
+use domain::{ConfigIdentity, ModelConfig, Snapshot, WorkspaceId};
 use serde::Serialize;
 use storage::random_bytes;
 use utoipa::ToSchema;
@@ -71,10 +71,11 @@ pub(crate) async fn provider_list(
 ) -> Result<Answer<ProvidersView>, Error> {
     let snapshot = admin.store.snapshot();
     let live = Live::at(&admin, &snapshot);
-    let limited = configs_of(&snapshot, viewer.workspace).filter(|config| is_limited(config));
+    let limited = configs_of(&snapshot, viewer.workspace).filter(|config| config.is_limited());
     let of_providers = limited.filter_map(|config| {
         let name = config.identity.provider.as_ref()?;
-        (config.identity == about(name)).then(|| ProviderView::of(live, config, name))
+        (config.identity == ConfigIdentity::of_provider(Arc::clone(name)))
+            .then(|| ProviderView::of(live, config, name))
     });
     let providers: Vec<_> = of_providers.collect();
     Ok(Answer(ProvidersView { count: providers.len(), providers }))
@@ -144,19 +145,6 @@ pub(crate) async fn provider_delete(
     Ok(Answer(DoneView { message: "Provider limits deleted." }))
 }
 
-/// The identity of the config that holds a provider's limits.
-fn about(provider: &Arc<str>) -> ConfigIdentity {
-    ConfigIdentity {
-        scope: ConfigScope::Global,
-        model_name: ANY_MODEL.into(),
-        provider: Some(Arc::clone(provider)),
-    }
-}
-
 fn config_of(snapshot: &Snapshot, workspace: WorkspaceId, provider: &Arc<str>) -> Option<Arc<ModelConfig>> {
-    snapshot.config_about(workspace, about(provider)).cloned()
-}
-
-fn is_limited(config: &ModelConfig) -> bool {
-    !config.budgets.is_empty() || config.rate_limits != RateLimits::None
+    snapshot.config_about(workspace, ConfigIdentity::of_provider(Arc::clone(provider))).cloned()
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use domain::LineId;
+use domain::edit::model_config::{NO_BUDGET, NO_RATE_LIMIT};
 use domain::edit::{self, model_config};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -15,9 +16,6 @@ use crate::admin::Admin;
 use crate::error::Error;
 use crate::json::Answer;
 use crate::path::InPath;
-
-const NO_BUDGET: &str = "No budget with this id exists in this workspace.";
-const NO_RATE_LIMIT: &str = "No rate limit with this id exists in this workspace.";
 
 /// A budget of which nothing is used.
 #[derive(Debug, Serialize, ToSchema)]

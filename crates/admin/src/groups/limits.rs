@@ -69,7 +69,7 @@ pub(crate) fn standings(
         let spec = admin.store.path_spec(snapshot, PathOf { caller, slug, endpoint }, now);
         let ask = Ask { need: Need::Observed, tariff: Tariff::default() };
         let explained = admin.engine.explain(&spec, ask, now)?;
-        let rows = spec.limits.iter().chain(&spec.shared).zip(&explained.limits);
+        let rows = spec.all_limits().zip(&explained.limits);
         standings.extend(rows.map(|(limit, state)| StandingView::of(slug, limit, state, &explained)));
     }
     Some(standings)

@@ -20,6 +20,11 @@ pub use self::provider::{ProviderPatch, delete_provider, put_provider};
 /// Budgets that one config may have, and rules of its rate limits.
 pub const LINES_MAX: usize = 16;
 
+/// For the client of a budget that is not there.
+pub const NO_BUDGET: &str = "No budget with this id exists in this workspace.";
+/// For the client of a rate limit that is not there.
+pub const NO_RATE_LIMIT: &str = "No rate limit with this id exists in this workspace.";
+
 const NO_CONFIG: &str = "No model config with this id exists in this workspace.";
 
 /// Makes what nobody has made before: the bytes of a new id.
@@ -161,30 +166,37 @@ pub fn delete(
 /// Forgets what a budget has used in its present period.
 ///
 /// # Errors
-/// An unknown budget.
+/// An unknown budget ([`NO_BUDGET`]).
 pub fn reset_budget(
     cx: &Context<'_>,
     workspace: WorkspaceId,
     line: LineId,
 ) -> Result<(Change, Arc<ModelConfig>), Rejection> {
-    let is_its = |config: &&Arc<ModelConfig>| config.budgets.iter().any(|budget| budget.id == line);
-    let config = cx.snapshot.configs_after(workspace, Version::default()).find(is_its);
-    let config = config.ok_or(Rejection::NotFound("No budget with this id exists in this workspace."))?;
-    Ok((Change::of(cx, Record::LineReset { config: Arc::clone(config), line }), Arc::clone(config)))
+    let has_it = |config: &ModelConfig| config.budgets.iter().any(|budget| budget.id == line);
+    reset(cx, workspace, (line, has_it), NO_BUDGET)
 }
 
 /// Forgets what a rate limit has used in its present periods, requests and tokens.
 ///
 /// # Errors
-/// An unknown rate limit.
+/// An unknown rate limit ([`NO_RATE_LIMIT`]).
 pub fn reset_rate_limit(
     cx: &Context<'_>,
     workspace: WorkspaceId,
     line: LineId,
 ) -> Result<(Change, Arc<ModelConfig>), Rejection> {
-    let is_its = |config: &&Arc<ModelConfig>| config.rate_limits.iter().any(|limit| limit.id == line);
-    let config = cx.snapshot.configs_after(workspace, Version::default()).find(is_its);
-    let config = config.ok_or(Rejection::NotFound("No rate limit with this id exists in this workspace."))?;
+    let has_it = |config: &ModelConfig| config.rate_limits.iter().any(|limit| limit.id == line);
+    reset(cx, workspace, (line, has_it), NO_RATE_LIMIT)
+}
+
+fn reset(
+    cx: &Context<'_>,
+    workspace: WorkspaceId,
+    (line, has_it): (LineId, impl Fn(&ModelConfig) -> bool),
+    missing: &'static str,
+) -> Result<(Change, Arc<ModelConfig>), Rejection> {
+    let mut configs = cx.snapshot.configs_after(workspace, Version::default());
+    let config = configs.find(|config| has_it(config)).ok_or(Rejection::NotFound(missing))?;
     Ok((Change::of(cx, Record::LineReset { config: Arc::clone(config), line }), Arc::clone(config)))
 }
 

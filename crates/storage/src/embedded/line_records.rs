@@ -6,11 +6,11 @@
 //! Begins at [`write()`]; then [`Lines::put`] and [`retire`], or [`Lines::take_back`] if the disk refused.
 
 use domain::{Change, ConfigScope, Line, ModelConfig, Now, Record, Snapshot, Version};
-use limits::{CounterKey, CounterScope, Engine, Epoch, Home, Measure, Owner, PathLimit, PathSpec, Shown};
+use limits::{CounterKey, CounterScope, Engine, Home, Measure, Owner, PathLimit, PathSpec, Shown};
 use rusqlite::Transaction;
 
 use super::ledger_rows::{LineRecord, delete_line_use, write_line_record, write_line_use};
-use crate::compile::line_limit;
+use crate::compile::{line_limit, path_epoch};
 use crate::line_use::{LineKey, LineUse, Spent};
 
 /// What was written, and what has to follow it.
@@ -160,7 +160,7 @@ fn open(
         }
     };
     let Some(root) = root else { return };
-    let epoch = Epoch { tree: snapshot.tree_epoch(root), workspace: snapshot.workspace_epoch(workspace) };
+    let epoch = path_epoch(snapshot, root, workspace);
     drop(engine.bind(PathSpec { root, workspace, epoch, shown: Shown::Own, limits, shared }, now));
 }
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::edit::Record;
 use crate::id::WorkspaceId;
-use crate::model_config::{ANY_MODEL, ConfigIdentity, ConfigScope, ModelConfig, RateLimits};
+use crate::model_config::{ConfigIdentity, ModelConfig};
 
 const NO_PROVIDER: &str = "No endpoint of this workspace is served by a provider with this name.";
 
@@ -38,7 +38,7 @@ pub fn put_provider(
     if !cx.snapshot.endpoints_after(workspace, Default::default()).any(serves) {
         return Err(Rejection::NotFound(NO_PROVIDER));
     }
-    let identity = identity(provider);
+    let identity = ConfigIdentity::of_provider(provider.into());
     let ProviderPatch { budgets, rate_limits, calendar_aligned } = patch;
     let Some(before) = cx.snapshot.config_about(workspace, identity.clone()) else {
         let draft = ConfigDraft {
@@ -49,11 +49,11 @@ pub fn put_provider(
             rate_limits: rate_limits.unwrap_or_default(),
         };
         let (change, config) = create(cx, draft, fresh)?;
-        return Ok(if is_empty(&config) { (Change::none(cx), None) } else { (change, Some(config)) });
+        return Ok(if config.is_limited() { (change, Some(config)) } else { (Change::none(cx), None) });
     };
     let patch = ConfigPatch { budgets, rate_limits, calendar_aligned, ..ConfigPatch::default() };
     let (after, inherits) = updated(cx, before, patch, fresh)?;
-    if is_empty(&after) {
+    if !after.is_limited() {
         return Ok((looked_at_again(cx, before, Record::ModelConfigDeleted { id: before.id }), None));
     }
     let after = Arc::new(after);
@@ -63,20 +63,8 @@ pub fn put_provider(
 /// Takes every limit of a provider away. There may be none.
 #[must_use]
 pub fn delete_provider(cx: &Context<'_>, workspace: WorkspaceId, provider: &str) -> Change {
-    match cx.snapshot.config_about(workspace, identity(provider)) {
+    match cx.snapshot.config_about(workspace, ConfigIdentity::of_provider(provider.into())) {
         Some(config) => looked_at_again(cx, config, Record::ModelConfigDeleted { id: config.id }),
         None => Change::none(cx),
     }
-}
-
-fn identity(provider: &str) -> ConfigIdentity {
-    ConfigIdentity {
-        scope: ConfigScope::Global,
-        model_name: ANY_MODEL.into(),
-        provider: Some(provider.into()),
-    }
-}
-
-fn is_empty(config: &ModelConfig) -> bool {
-    config.budgets.is_empty() && config.rate_limits == RateLimits::None
 }
