@@ -24,6 +24,8 @@ SETTINGS = {
     "TOLLGATE__UPSTREAM__FIRST_BYTE_TIMEOUT": "1s",
     # Small enough for a test to leave no more than that.
     "TOLLGATE__LIMITS__HARD_MIN_OUTPUT": "2",
+    # Receivers of webhooks listen on this machine.
+    "TOLLGATE__WEBHOOKS__ALLOW_PRIVATE": "true",
 }
 TOO_LARGE = "x" * ((2 << 20) + 1024)
 UPSTREAM_STATUSES = (400, 401, 404, 409, 422, 429, 500, 503, 529)

@@ -49,7 +49,7 @@ class Cast:
         doomed = self._group("doomed")
         read = self._config("read")
         self.parameters = {
-            ("group_get", "group_usage", "group_limits", "key_list", "key_mint", "key_register"): {"id": self.customer},
+            ("group_get", "group_usage", "group_history", "group_limits", "key_list", "key_mint", "key_register"): {"id": self.customer},
             ("group_update",): {"id": self._group("changed")},
             ("group_delete",): {"id": self._group("deleted")},
             ("key_get",): {"id": self.customer, "prefix": self.key["prefix"]},
@@ -71,6 +71,7 @@ class Cast:
             ("rate_limit_reset",): {"id": read["rate_limit_id"]},
             ("provider_put", "provider_delete"): {"name": self.target["provider"].lower()},
             ("decision_get",): {"request_id": self._refused(world)},
+            ("ledger_get", "ledger_correct"): {"request_id": self._served(world)},
         }
 
     def _group(self, name):
@@ -95,14 +96,30 @@ class Cast:
 
     def _refused(self, world):
         """The id of a call that was turned away: refusals are kept longest."""
-        body = json.dumps({"model": "acme/unknown", "messages": []}).encode()
-        headers = {"authorization": f"Bearer {self.key['api_key']}", "content-type": "application/json"}
         try:
-            urllib.request.urlopen(urllib.request.Request(f"{world.base_url}/chat/completions", body, headers))
+            self._call(world, "acme/unknown")
         except urllib.error.HTTPError as refused:
             with refused:
                 return refused.headers["x-request-id"]
         raise AssertionError("a model that nobody listed was served")
+
+    def _served(self, world):
+        """The id of a call that is in the ledger."""
+        called = self._call(world, "acme/chat")
+        while True:
+            try:
+                self.manage("GET", f"/v1/gateway/ledger/{called}")
+                return called
+            except urllib.error.HTTPError as missing:
+                with missing:
+                    assert missing.code == 404, missing.code
+
+    def _call(self, world, model):
+        body = json.dumps({"model": model, "messages": [{"role": "user", "content": "Say hello."}]}).encode()
+        headers = {"authorization": f"Bearer {self.key['api_key']}", "content-type": "application/json"}
+        request = urllib.request.Request(f"{world.base_url}/chat/completions", body, headers)
+        with urllib.request.urlopen(request) as answer:
+            return answer.headers["x-request-id"]
 
     def configuration(self, names_objects):
         """Who asks, by security scheme; and, where wanted, for which of the objects."""

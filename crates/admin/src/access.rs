@@ -166,12 +166,17 @@ pub(crate) fn workspace_named<'a>(snapshot: &'a Snapshot, id: &str) -> Result<&'
     workspace.ok_or(Error::NotFound(NO_WORKSPACE))
 }
 
-fn require(key: &ManagementKey, least: Scope) -> Result<(), Error> {
+pub(crate) fn require(key: &ManagementKey, least: Scope) -> Result<(), Error> {
     match key.scope {
         scope if scope >= least => Ok(()),
         Scope::None => Err(Error::Forbidden(MAY_NOTHING)),
         Scope::View | Scope::Manage | Scope::Operator => Err(Error::Forbidden(READS_ONLY)),
     }
+}
+
+/// The key's own workspace, if it may manage and call.
+pub(crate) fn home_of<'a>(key: &ManagementKey, snapshot: &'a Snapshot) -> Result<&'a Arc<Workspace>, Error> {
+    onboarded(snapshot.workspace(key.workspace).ok_or(Error::NotFound(NO_WORKSPACE))?)
 }
 
 /// The workspace a request acts on: the key's own, or the one that an operator names.

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::{Router, middleware};
 use domain::destination::Network;
 use domain::edit::{Change, Context};
-use domain::{Admission, Clock, Endpoint, Rejection, Unpriced, Usage};
+use domain::{Admission, Clock, Endpoint, Rejection, Unpriced, Usage, Webhook};
 use limits::Engine;
 use storage::Store;
 use utoipa::openapi::OpenApi;
@@ -19,8 +20,8 @@ use crate::error::Error;
 use crate::rate::RateLimit;
 use crate::waits::Waits;
 use crate::{
-    decisions, endpoints, explain, governance, groups, keys, management_keys, manners, openapi, prices,
-    secrets, workspaces,
+    decisions, endpoints, events, explain, governance, groups, history, keys, ledger, management_keys,
+    manners, openapi, prices, secrets, webhook, workspaces,
 };
 
 /// Paths that belong to the control plane, each with everything below it.
@@ -34,6 +35,25 @@ pub enum Hierarchy {
     Required,
     /// Both may be left out: a child takes its parent's mode, a root is INDEPENDENT.
     Optional,
+}
+
+/// Whether `externalCustomerId` is told, the older name of `externalEntityId`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LegacyCustomerId {
+    /// With the same value.
+    #[default]
+    Told,
+    /// No more.
+    LeftOut,
+}
+
+/// Where a webhook may point. Link-local and reserved addresses are refused in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Receivers {
+    /// At public addresses, by https.
+    Public,
+    /// At private and loopback addresses as well, and by plain HTTP.
+    PrivateToo,
 }
 
 /// What an operator may choose about the control plane.
@@ -61,8 +81,14 @@ pub struct Settings {
     pub allow_networks: Vec<Network>,
     /// Requests that one key may make on one route in a second; 0 is no limit.
     pub rate_limit_per_second: u32,
+    /// How long events are held back from whoever does not say until when, so that none comes late.
+    pub events_holdback: Duration,
+    /// Whether events tell `externalCustomerId` as well, the older name of `externalEntityId`.
+    pub events_legacy_customer_id: LegacyCustomerId,
     /// Variables of the environment that a target may use as its secret.
     pub secrets_env_allow: Vec<String>,
+    /// Where a webhook may point.
+    pub receivers: Receivers,
 }
 
 impl Default for Settings {
@@ -79,7 +105,10 @@ impl Default for Settings {
             allow_http: false,
             allow_networks: Vec::new(),
             rate_limit_per_second: 100,
+            events_holdback: Duration::from_secs(60),
+            events_legacy_customer_id: LegacyCustomerId::Told,
             secrets_env_allow: Vec::new(),
+            receivers: Receivers::Public,
         }
     }
 }
@@ -103,6 +132,39 @@ pub trait Prober: Send + Sync {
     fn probe(&self, endpoint: Arc<Endpoint>) -> Pin<Box<dyn Future<Output = Probe> + Send>>;
 }
 
+/// What one trial of a webhook showed.
+#[derive(Debug, Clone, Default)]
+pub struct HookTested {
+    /// Status of the answer, if there was one.
+    pub status: Option<u16>,
+    /// The beginning of its body.
+    pub body: String,
+    /// Milliseconds to the end of the attempt.
+    pub duration_ms: u64,
+    /// What went wrong, for people.
+    pub error: Option<String>,
+}
+
+/// Sends a webhook one sample event. Delivery knows how; the control plane only asks.
+pub trait HookTester: Send + Sync {
+    /// One attempt, of which nothing is kept.
+    fn test(&self, webhook: Arc<Webhook>) -> Pin<Box<dyn Future<Output = HookTested> + Send>>;
+}
+
+/// Those who can call others for the control plane.
+pub struct Outward {
+    /// Calls model servers.
+    pub prober: Arc<dyn Prober>,
+    /// Calls webhooks.
+    pub hooks: Arc<dyn HookTester>,
+}
+
+impl fmt::Debug for Outward {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Outward(..)")
+    }
+}
+
 /// The control plane: everything its handlers rely on.
 pub struct Admin {
     pub(crate) store: Store,
@@ -110,6 +172,7 @@ pub struct Admin {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) settings: Settings,
     pub(crate) prober: Arc<dyn Prober>,
+    pub(crate) hooks: Arc<dyn HookTester>,
     pub(crate) rate: RateLimit,
     pub(crate) waits: Waits,
 }
@@ -121,16 +184,16 @@ impl fmt::Debug for Admin {
 }
 
 impl Admin {
-    /// The control plane over a store, its live counters, a clock, and someone who can call upstreams.
+    /// The control plane over a store, its live counters, a clock, and those who can call upstreams and webhooks.
     pub fn new(
         store: Store,
         engine: Arc<Engine>,
         clock: Arc<dyn Clock>,
         settings: Settings,
-        prober: Arc<dyn Prober>,
+        Outward { prober, hooks }: Outward,
     ) -> Self {
         let rate = RateLimit::new(settings.rate_limit_per_second);
-        Self { store, engine, clock, settings, prober, rate, waits: Waits::default() }
+        Self { store, engine, clock, settings, prober, hooks, rate, waits: Waits::default() }
     }
 
     /// The control plane as a service.
@@ -185,6 +248,10 @@ fn routes() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(groups::limits::group_limits))
         .routes(routes!(explain::explain))
         .routes(routes!(decisions::decision_get))
+        .routes(routes!(events::event_list))
+        .routes(routes!(history::group_history))
+        .routes(routes!(ledger::ledger_get))
+        .routes(routes!(ledger::correct::ledger_correct))
         .routes(routes!(keys::mint::key_mint, keys::key_list))
         .routes(routes!(keys::register::key_register))
         .routes(routes!(keys::key_get, keys::key_revoke))
@@ -197,6 +264,11 @@ fn routes() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(endpoints::test::endpoint_test))
         .routes(routes!(secrets::secret_put, secrets::secret_list))
         .routes(routes!(secrets::secret_delete))
+        .routes(routes!(webhook::webhook_put, webhook::webhook_get, webhook::webhook_delete))
+        .routes(routes!(webhook::rotate::webhook_rotate_secret))
+        .routes(routes!(webhook::test::webhook_test))
+        .routes(routes!(webhook::dead_letters::dead_letter_list))
+        .routes(routes!(webhook::redrive::dead_letter_redrive))
         .routes(routes!(prices::price_list, prices::prices_put, prices::prices_delete))
         .routes(routes!(workspaces::create::workspace_create, workspaces::workspace_list))
         .routes(routes!(workspaces::workspace_get, workspaces::workspace_update))

@@ -7,6 +7,7 @@ use domain::{Credential, ManagementKey, Snapshot};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
+use storage::Store;
 
 use crate::admin::Admin;
 use crate::error::Error;
@@ -36,8 +37,19 @@ pub(crate) fn recognized(
     headers: &HeaderMap,
     admin: &Admin,
 ) -> Result<(Arc<ManagementKey>, Arc<Snapshot>), Error> {
-    let hash = admin.store.vault().hash(credential(headers).ok_or(Error::Unauthorized)?);
-    let snapshot = admin.store.snapshot();
+    known(headers, &admin.store)
+}
+
+/// The same, of a store alone.
+///
+/// # Errors
+/// No credential, or not one of ours; a customer's key.
+pub(crate) fn known(
+    headers: &HeaderMap,
+    store: &Store,
+) -> Result<(Arc<ManagementKey>, Arc<Snapshot>), Error> {
+    let hash = store.vault().hash(credential(headers).ok_or(Error::Unauthorized)?);
+    let snapshot = store.snapshot();
     match snapshot.credential(&hash) {
         None => Err(Error::Unauthorized),
         Some(Credential::Federated(_)) => Err(Error::CustomersKey),

@@ -12,14 +12,18 @@
 mod access;
 mod admin;
 mod authenticate;
+mod cursor;
 mod decisions;
 mod endpoints;
 mod error;
+mod events;
 mod explain;
 mod governance;
 mod groups;
+mod history;
 mod json;
 mod keys;
+mod ledger;
 mod management_keys;
 mod manners;
 mod openapi;
@@ -31,10 +35,15 @@ mod secrets;
 mod standing;
 mod time;
 mod waits;
+mod watch;
+mod webhook;
 mod workspaces;
 
-pub use admin::{Admin, Hierarchy, Probe, Prober, Settings};
+pub use admin::{
+    Admin, Hierarchy, HookTested, HookTester, LegacyCustomerId, Outward, Probe, Prober, Receivers, Settings,
+};
 pub use error::Error;
 pub use management_keys::mint::new_management_key;
 pub use prices::map::{PRICE_MAP_ENTRIES_MAX, PriceMap, PriceMapError, read_price_map};
 pub use waits::WAITS_MAX;
+pub use watch::may_watch;

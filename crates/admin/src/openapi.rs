@@ -24,6 +24,7 @@ use crate::access::WORKSPACE_HEADER;
 use crate::error::{Error, ErrorBody, RateLimitedBody};
 use crate::keys::mint::MintBody;
 use crate::manners::{self, GovernanceErrorBody, GovernanceMessage, Manners};
+use crate::webhook::redrive::RedriveBody;
 
 const JSON: &str = "application/json";
 const BEARER: &str = "management_key";
@@ -41,10 +42,11 @@ const QUOTA: &str = "/api/governance/virtual-keys/quota";
 const CONFIGS: &str = "/api/governance/model-configs";
 
 /// Groups of operations, in reading order.
-const TAGS: [(&str, &str); 9] = [
+const TAGS: [(&str, &str); 11] = [
     ("groups", "Customers, their tree, and what they may use."),
     ("keys", "Customers' keys."),
     ("limits", "How limits stand, what would become of a call, and what was decided on one."),
+    ("billing", "What was used, what it cost, and why: events, sums, and the ledger behind both."),
     (
         "governance",
         "Budgets and rate limits by model, provider and scope, in the shapes of Bifrost. Members that are not described are refused here.",
@@ -52,6 +54,7 @@ const TAGS: [(&str, &str); 9] = [
     ("endpoints", "Public model names and where they go."),
     ("prices", "What tokens cost, for the whole gateway."),
     ("secrets", "Credentials for model servers."),
+    ("webhooks", "Where billing events are sent, and what could not be delivered."),
     ("workspaces", "Tenants of the gateway. For operators alone."),
     ("management keys", "Credentials of those who run a workspace, or the gateway."),
 ];
@@ -168,6 +171,7 @@ fn components() -> Components {
         (GovernanceMessage::name().into(), GovernanceMessage::schema()),
         // A body that may be left out can only be a reference: named as a type it would be required, or `null`.
         (MintBody::name().into(), MintBody::schema()),
+        (RedriveBody::name().into(), RedriveBody::schema()),
     ]);
     components.parameters.insert(WORKSPACE.to_owned(), workspace_header().into());
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("A management key."));

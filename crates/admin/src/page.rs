@@ -30,6 +30,7 @@ pub(crate) enum Kind {
     Workspace,
     ManagementKey,
     Price,
+    DeadLetter,
 }
 
 impl Kind {
@@ -42,6 +43,7 @@ impl Kind {
             Self::Workspace => 'w',
             Self::ManagementKey => 'm',
             Self::Price => 'p',
+            Self::DeadLetter => 'd',
         }
     }
 }
@@ -71,6 +73,22 @@ impl ListQuery {
             (value, None) => Ok(value),
             (_, Some(_)) => Err(Error::invalid(format!("{name} is given twice; give it once."))),
         }
+    }
+
+    /// A parameter that may be given any number of times, up to a bound.
+    ///
+    /// # Errors
+    /// When it is given more than `most` times.
+    pub(crate) fn all(&self, name: &str, most: usize) -> Result<Vec<String>, Error> {
+        let values = self.0.iter().filter(|(given, _)| given == name);
+        let values: Vec<String> =
+            values.map(|(_, value)| value.clone()).take(most.saturating_add(1)).collect();
+        if values.len() > most {
+            return Err(Error::invalid(format!(
+                "{name} is given more than {most} times; ask several times."
+            )));
+        }
+        Ok(values)
     }
 
     /// How many items the client wants.
@@ -138,11 +156,17 @@ pub(crate) struct Page<T: ToSchema> {
 
 /// Where a list goes on.
 #[derive(Debug, Serialize, ToSchema)]
-struct Pagination {
+pub(crate) struct Pagination {
     has_more: bool,
     /// What to send as `cursor` for the next page; `null` on the last one.
     #[schema(required)]
     cursor: Option<String>,
+}
+
+impl Pagination {
+    pub(crate) fn of(cursor: Option<String>) -> Self {
+        Self { has_more: cursor.is_some(), cursor }
+    }
 }
 
 /// Items are described once, under their own name, and not anew in every page.
@@ -151,6 +175,11 @@ fn references<T: ToSchema>() -> Array {
 }
 
 impl<T: ToSchema> Page<T> {
+    /// These items, and where the list goes on, if it does.
+    pub(crate) fn of(items: Vec<T>, cursor: Option<String>) -> Self {
+        Self { items, pagination: Pagination::of(cursor) }
+    }
+
     /// The first `limit` of `all`, rendered. `name` says what the cursor remembers of the last one.
     pub(crate) fn cut<I>(
         kind: Kind,

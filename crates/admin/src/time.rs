@@ -1,7 +1,14 @@
 //! Times as people read them: RFC 3339, UTC, `Z`; whole seconds, or milliseconds where a window is as short as a second.
 
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
+
+use crate::error::Error;
+
+/// Longest text that is read as a time, in bytes.
+const TIME_LEN_MAX: usize = 64;
 
 /// RFC 3339, UTC, whole seconds.
 // Held as seconds since 1970.
@@ -33,10 +40,27 @@ impl Moment {
 
 impl Serialize for Moment {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let millis = i64::try_from(self.0).unwrap_or(i64::MAX);
-        let time = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
-        serializer.collect_str(&format_args!("{time:.3}"))
+        serializer.collect_str(&domain::shown_ms(self.0))
     }
+}
+
+/// Reads ISO 8601; without an offset it is UTC, and a date is its first moment. Milliseconds since 1970, rounded up: what
+/// happened in a whole millisecond is before a time exactly if it is before the millisecond that this answers.
+///
+/// # Errors
+/// What is no such time. `name` says whose.
+pub(crate) fn read_moment(name: &str, text: &str) -> Result<u64, Error> {
+    let utc = |text: &str| text.parse::<DateTime>().and_then(|time| time.to_zoned(TimeZone::UTC));
+    let time = match text.parse::<jiff::Timestamp>() {
+        _ if text.len() > TIME_LEN_MAX => None,
+        Ok(time) => Some(time),
+        Err(_) => utc(text).ok().map(|time| time.timestamp()),
+    };
+    let time = time.ok_or_else(|| {
+        Error::invalid(format!("{name} is not a time in ISO 8601, such as 2026-05-13T12:00:00Z."))
+    })?;
+    let nanos = u128::try_from(time.as_nanosecond()).unwrap_or(0);
+    Ok(u64::try_from(nanos.div_ceil(1_000_000)).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -49,6 +73,28 @@ mod tests {
         assert_eq!(text(Moment(1_778_673_600_000)), "2026-05-13T12:00:00.000Z");
         assert_eq!(text(Moment::after(1_778_673_600_000, 250_000_001)), "2026-05-13T12:00:00.251Z");
         assert!(text(Moment::after(u64::MAX, u64::MAX)).as_str().unwrap().ends_with('Z'));
+    }
+
+    #[test]
+    fn a_time_is_read_in_every_usual_form_and_in_no_other() {
+        let noon = 1_778_673_600_000;
+        for text in [
+            "2026-05-13T12:00:00Z",
+            "2026-05-13T12:00:00.000Z",
+            "2026-05-13T14:00:00+02:00",
+            "2026-05-13T12:00:00",
+            "20260513T120000Z",
+        ] {
+            assert_eq!(read_moment("x", text), Ok(noon), "{text}");
+        }
+        assert_eq!(read_moment("x", "2026-05-13"), Ok(noon - 43_200_000));
+        assert_eq!(read_moment("x", "2026-05-13T12:00:00.0001Z"), Ok(noon + 1), "rounded up");
+        assert_eq!(read_moment("x", "1969-12-31T23:59:59Z"), Ok(0));
+        let long = format!("2026-05-13T12:00:00.{}Z", "0".repeat(TIME_LEN_MAX));
+        for bad in ["", "now", "1778673600", "2026-13-01T00:00:00Z", "2026-05-13T12:00:00 02:00", "\0", &long]
+        {
+            assert!(read_moment("x", bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

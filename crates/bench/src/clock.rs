@@ -21,3 +21,9 @@ pub(crate) fn wall() -> anyhow::Result<Now> {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     Ok(Now { mono_ns: 0, wall_ms: u64::try_from(since.as_millis())? })
 }
+
+/// This moment as management takes it, `2026-11-20T12:00:00Z`.
+pub(crate) fn written(ms: u64) -> anyhow::Result<String> {
+    let seconds = i64::try_from(ms / 1_000)?;
+    Ok(jiff::Timestamp::from_second(seconds)?.to_string())
+}

@@ -12,7 +12,7 @@ use domain::{
     Rejection, Slug, Unit, Usd, WorkspaceId,
 };
 use limits::Engine;
-use storage::{DecisionBounds, EditError, Options, Store, random_base62, random_bytes};
+use storage::{DecisionBounds, EditError, JournalOptions, Options, Store, random_base62, random_bytes};
 
 use crate::clock;
 use crate::tollgate::{SLUG, THRESHOLD};
@@ -41,15 +41,8 @@ pub(crate) struct Numbers {
 
 /// Writes them all. The keys that are to call.
 pub(crate) fn write(data: &Path, numbers: Numbers) -> anyhow::Result<Vec<String>> {
-    std::fs::create_dir_all(data)?;
-    let now = clock::wall()?;
-    let master_key = gateway::keys::master_key(data, None)?;
-    let decisions = DecisionBounds { in_memory: 1, on_disk: 1 << 20 };
-    let engine = Arc::new(Engine::new());
-    let store = Store::open(Options { dir: data.to_owned(), master_key, engine, now, decisions })?;
-    let workspace = store.snapshot().workspaces().next().context("a store has a workspace")?.id;
+    let registry = Registry::open(data)?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let registry = Registry { store, workspace, now };
     let keys = runtime.block_on(async {
         let groups = registry.groups(numbers.calling).await?;
         let keys = registry.keys(&groups, numbers.keys).await?;
@@ -62,14 +55,40 @@ pub(crate) fn write(data: &Path, numbers: Numbers) -> anyhow::Result<Vec<String>
     Ok(keys)
 }
 
-struct Registry {
-    store: Store,
-    workspace: WorkspaceId,
+/// Writes customers into a store that nobody serves from.
+pub(crate) struct Registry {
+    pub(crate) store: Store,
+    pub(crate) workspace: WorkspaceId,
     now: Now,
 }
 
 impl Registry {
+    /// A store in this folder, which is made if it is not there.
+    pub(crate) fn open(data: &Path) -> anyhow::Result<Registry> {
+        std::fs::create_dir_all(data)?;
+        let now = clock::wall()?;
+        let master_key = gateway::keys::master_key(data, None)?;
+        let decisions = DecisionBounds { in_memory: 1, on_disk: 1 << 20 };
+        let engine = Arc::new(Engine::new());
+        let store = Store::open(Options {
+            dir: data.to_owned(),
+            master_key,
+            engine,
+            now,
+            decisions,
+            journal: JournalOptions::default(),
+        })?;
+        let workspace = store.snapshot().workspaces().next().context("a store has a workspace")?.id;
+        Ok(Registry { store, workspace, now })
+    }
+
     async fn groups(&self, count: usize) -> anyhow::Result<Vec<GroupId>> {
+        let drafts = (0..count).map(|at| anyhow::Ok(self.group(format!("c{at}"), None)?));
+        self.make(drafts.collect::<anyhow::Result<_>>()?).await
+    }
+
+    /// A group that may call the model, with three limits that are never reached. CASCADING below another.
+    pub(crate) fn group(&self, name: String, parent: Option<GroupId>) -> anyhow::Result<GroupDraft> {
         let slug: Slug = SLUG.parse().ok().context("a slug")?;
         let limit = |kind, unit| LimitDraft { kind, unit, threshold: THRESHOLD };
         let model = ModelDraft {
@@ -79,15 +98,18 @@ impl Registry {
             admission: None,
             max_concurrent_requests: None,
         };
-        let workspace = self.workspace;
-        let drafts = (0..count).map(|at| GroupDraft {
-            workspace,
-            metadata: Metadata { external_entity_id: format!("c{at}").into(), name: None },
-            models: vec![model.clone()],
+        Ok(GroupDraft {
+            workspace: self.workspace,
+            metadata: Metadata { external_entity_id: name.into(), name: None },
+            models: vec![model],
             enforcement: None,
-            parent: None,
-        });
-        self.all(drafts.collect(), |cx, draft| {
+            parent,
+        })
+    }
+
+    /// Makes groups; none may be the parent of another of them.
+    pub(crate) async fn make(&self, drafts: Vec<GroupDraft>) -> anyhow::Result<Vec<GroupId>> {
+        self.all(drafts, |cx, draft| {
             let (change, group) = group::create(cx, draft)?;
             Ok((change, group.id))
         })
@@ -95,7 +117,11 @@ impl Registry {
     }
 
     /// Prefixes and whole keys, the groups by turns.
-    async fn keys(&self, groups: &[GroupId], count: usize) -> anyhow::Result<Vec<(Arc<str>, String)>> {
+    pub(crate) async fn keys(
+        &self,
+        groups: &[GroupId],
+        count: usize,
+    ) -> anyhow::Result<Vec<(Arc<str>, String)>> {
         ensure!(!groups.is_empty(), "keys need groups");
         let whole: Vec<String> = (0..count).map(|_| random_base62(KEY_LEN)).collect();
         let vault = self.store.vault();

@@ -24,6 +24,17 @@ impl Server<'_> {
         Ok(status)
     }
 
+    /// What this path has to say; anything but 200 fails with it.
+    pub(crate) fn read(&self, path: &str) -> anyhow::Result<Bytes> {
+        let (status, answer) = self.call(Method::GET, path, Bytes::new())?;
+        ensure!(
+            status == StatusCode::OK,
+            "GET {path} answered {status}: {}",
+            String::from_utf8_lossy(&answer)
+        );
+        Ok(answer)
+    }
+
     /// A creation: anything but success fails with what the server says.
     pub(crate) fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         let (status, answer) = self.call(Method::POST, path, body.to_string().into())?;

@@ -4,6 +4,7 @@
 //! through tollgate with everything on, side by side in one run, and prints one Markdown table.
 //! `bench abuse` sends callers of every bad kind at once and prints what an honest one notices of it.
 //! `bench configs` prints what model configs, and how many there are, cost a call.
+//! `bench ledger` prints how long one waits for what ten million calls have left.
 //! `bench engine` prints what an admission costs without HTTP.
 //!
 //! Guarantees: what is measured are processes of their own; rounds are interleaved and medians
@@ -18,6 +19,7 @@ mod compare;
 mod configs;
 mod customers;
 mod exchange;
+mod ledger;
 mod load;
 mod machine;
 mod nginx;
@@ -38,6 +40,7 @@ usage: bench proxy [--seconds 3] [--connections 1,32] [--rounds 3] [--stream]
                    [--through direct,nginx,tollgate] [--tollgate BINARY] [--date YYYY-MM-DD]
        bench abuse [TOLLGATE BINARY]
        bench configs [TOLLGATE BINARY]
+       bench ledger [--entries 10000000] [--seconds 3] [--rounds 5] [--tollgate BINARY]
        bench engine";
 
 fn main() -> anyhow::Result<()> {
@@ -46,6 +49,7 @@ fn main() -> anyhow::Result<()> {
         Some("proxy") => compare::run(&options::Options::read(args)?),
         Some("abuse") => abuse::run(args.next()),
         Some("configs") => configs::run(args.next()),
+        Some("ledger") => ledger::run(&ledger::Plan::read(args)?),
         Some("engine") => engine(),
         // Not for users: the model server as a process of its own.
         Some("modelsim") => simulator::serve(args.next()),

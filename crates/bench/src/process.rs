@@ -80,7 +80,8 @@ impl Running {
         Ok(kib.div_ceil(1024))
     }
 
-    fn consumption(&self) -> anyhow::Result<Consumption> {
+    /// What it has used so far, whatever it may have put off.
+    pub(crate) fn consumption(&self) -> anyhow::Result<Consumption> {
         let pid = self.child.id();
         let mut sum = Consumption::default();
         for (process, parent) in processes()? {

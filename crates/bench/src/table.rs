@@ -104,7 +104,7 @@ pub(crate) fn fraction(amount: u64, unit: u64) -> String {
 }
 
 /// The value that so many of a hundred do not pass; zero where there are none.
-fn percentile(sorted: &[u64], percent: usize) -> u64 {
+pub(crate) fn percentile(sorted: &[u64], percent: usize) -> u64 {
     let rank = (sorted.len() * percent).div_ceil(100);
     sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
 }

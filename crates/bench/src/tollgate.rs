@@ -16,7 +16,7 @@ use crate::process::{Running, free_address};
 use crate::subject::Subject;
 
 /// The operator key of a gateway that lives for a minute on the loopback address.
-const MANAGEMENT_KEY: &str = "bench-operator-key-0123456789abcdef0123456789";
+pub(crate) const MANAGEMENT_KEY: &str = "bench-operator-key-0123456789abcdef0123456789";
 const LEVELS: usize = 5;
 /// High enough that nothing is ever refused.
 pub(crate) const THRESHOLD: u64 = 1_000_000_000_000_000;
@@ -65,6 +65,8 @@ fn launch(binary: &Path, machine: Machine, files: TempDir) -> anyhow::Result<(Ru
     command.arg("serve").arg("--data-dir").arg(files.path().join("data"));
     command.arg("--listen").arg(addr.to_string());
     command.env("TOLLGATE_MANAGEMENT_KEY", MANAGEMENT_KEY);
+    // One who asks a question after the other is no nuisance here.
+    command.env("TOLLGATE__MANAGEMENT__RATE_LIMIT_PER_SECOND", "0");
     // Its own lines would stand between those of the table.
     command.env("TOLLGATE__LOG__LEVEL", "warn");
     command.current_dir(files.path()).stdout(Stdio::null());

@@ -9,6 +9,7 @@ pub mod management_key;
 pub mod model_config;
 pub mod prices;
 pub mod secret;
+pub mod webhook;
 pub mod workspace;
 
 use std::borrow::Cow;
@@ -21,6 +22,7 @@ use crate::id::{ConfigId, EndpointId, GroupId, LineId, WorkspaceId};
 use crate::model_config::ModelConfig;
 use crate::price::{PriceBook, PriceSource};
 use crate::snapshot::{Snapshot, Version};
+use crate::webhook::Webhook;
 use crate::workspace::Workspace;
 
 /// What an edit may rely on.
@@ -85,6 +87,15 @@ pub enum Record {
         workspace: WorkspaceId,
         /// Which.
         name: Arc<str>,
+    },
+    /// A webhook, new or changed.
+    Webhook(Arc<Webhook>),
+    /// A webhook that is no more.
+    WebhookDeleted {
+        /// Whose.
+        workspace: WorkspaceId,
+        /// When, in milliseconds since 1970 UTC.
+        at_ms: u64,
     },
     /// A model config, new or changed.
     ModelConfig {

@@ -13,6 +13,7 @@ pub mod destination;
 pub mod edit;
 pub mod effective;
 pub mod endpoint;
+mod event;
 pub mod group;
 pub mod id;
 pub mod limit;
@@ -25,6 +26,7 @@ pub mod snapshot;
 pub mod time;
 mod unpriced;
 pub mod usage;
+pub mod webhook;
 pub mod workspace;
 
 pub use advice::{advice, advice_on};
@@ -32,6 +34,7 @@ pub use credential::{Credential, Key, KeyHash, ManagementKey, Scope, Secret, Sec
 pub use edit::{Change, Context, Record, Rejection};
 pub use effective::{BindingLimit, Ceiling, binding_limits, ceilings};
 pub use endpoint::{Endpoint, Environment, Provider, Region, Target, Tokenizer};
+pub use event::{BillingEvent, EventForm, EventId, EventView};
 pub use group::{Admission, Enforcement, Group, LEVELS_MAX, Metadata, Model};
 pub use id::{ConfigId, EndpointId, GroupId, LineId, ManagementKeyId, RequestId, Slug, WorkspaceId};
 pub use limit::{Limit, LimitType, THRESHOLD_MAX, Unit};
@@ -39,11 +42,14 @@ pub use matching::{ConfigCaller, matching_configs};
 pub use model_config::{
     ANY_MODEL, Budget, ConfigIdentity, ConfigScope, Line, Meter, ModelConfig, Rate, RateLimit, RateLimits,
 };
-pub use money::{Amount, Usd};
+pub use money::{Amount, SignedUsd, Usd};
 pub use period::{Cycle, NotADuration, Period, ResetDuration};
 pub use price::{PriceBook, PriceSource, Pricing, Rates, Tariff, Tier, Unpriced};
 pub use snapshot::{Snapshot, Version};
-pub use time::{Clock, Day, Now};
+pub use time::{Clock, Day, Now, shown_ms};
 pub use unpriced::{cannot_count, unpriced_under_budget};
-pub use usage::{Entry, Outcome, UnknownWord, Usage, UsageSource};
+pub use usage::{Entry, LateCharge, Outcome, Terms, UnknownWord, Usage, UsageSource, is_billed};
+pub use webhook::{
+    DeliveryId, HookUrl, PreviousSecret, SECRET_OVERLAP_S, WEBHOOK_BATCH_MAX, WEBHOOK_URL_LEN_MAX, Webhook,
+};
 pub use workspace::{Prefix, Prefixes, Workspace};

@@ -14,6 +14,10 @@ const DIGITS_MAX: usize = 30;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Usd(pub u64);
 
+/// A difference in nano-dollars: what a correction adds to a cost, or takes from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct SignedUsd(pub i64);
+
 /// A number of things or a sum of money: how the numbers of a limit are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Amount {
@@ -73,6 +77,33 @@ impl fmt::Display for Usd {
     }
 }
 
+impl From<Usd> for SignedUsd {
+    fn from(usd: Usd) -> Self {
+        Self(i64::try_from(usd.0).unwrap_or(i64::MAX))
+    }
+}
+
+impl FromStr for SignedUsd {
+    type Err = NotAnAmount;
+
+    fn from_str(text: &str) -> Result<Self, NotAnAmount> {
+        let size = |text: &str| text.parse::<Usd>().map(Self::from);
+        match text.strip_prefix('-') {
+            Some(rest) if rest.starts_with(['-', '+']) => Err(NotAnAmount::NotANumber),
+            Some(rest) => size(rest).map(|Self(nanos)| Self(-nanos)),
+            None => size(text),
+        }
+    }
+}
+
+/// As [`Usd`] is written, with a sign where it is below zero: `-0.6`.
+impl fmt::Display for SignedUsd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.0 < 0 { "-" } else { "" };
+        write!(f, "{sign}{}", Usd(self.0.unsigned_abs()))
+    }
+}
+
 impl NotAnAmount {
     /// What is wrong, as the end of a sentence.
     #[must_use]
@@ -129,6 +160,13 @@ fn shifted(digits: impl Iterator<Item = u8>, places: i64) -> Result<u64, NotAnAm
 
 /// As a decimal string, which every client can read without loss.
 impl Serialize for Usd {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// As a decimal string.
+impl Serialize for SignedUsd {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
@@ -208,6 +246,20 @@ mod tests {
             ("0e999999999999", 0),
         ] {
             assert_eq!(text.parse(), Ok(Usd(nanos)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_difference_has_a_sign_and_is_read_back() {
+        for (text, nanos) in
+            [("-0.6", -600_000_000), ("0", 0), ("1.5", 1_500_000_000), ("-9223372036.854775807", -i64::MAX)]
+        {
+            assert_eq!(text.parse(), Ok(SignedUsd(nanos)), "{text}");
+            assert_eq!(SignedUsd(nanos).to_string(), text);
+        }
+        assert_eq!(SignedUsd(i64::MIN).to_string(), "-9223372036.854775808");
+        for bad in ["--1", "-+1", "-", "x", "-9223372036.854775808"] {
+            assert!(bad.parse::<SignedUsd>().is_err(), "{bad}");
         }
     }
 

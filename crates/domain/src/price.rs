@@ -18,7 +18,7 @@ const PER: u128 = 1_000_000;
 pub const TIERS_MAX: usize = 8;
 
 /// What a million tokens of each kind cost, in USD.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 pub struct Rates {
     /// Prompt tokens.
     #[schema(value_type = String, examples("2.5"))]
@@ -37,7 +37,7 @@ pub struct Rates {
 }
 
 /// Other rates for calls with long prompts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[schema(as = PriceTier)]
 pub struct Tier {
     /// They hold for the whole of a call with more prompt tokens than this.
@@ -48,7 +48,7 @@ pub struct Tier {
 }
 
 /// The price of a model.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 pub struct Pricing {
     /// What tokens cost.
     #[serde(flatten)]

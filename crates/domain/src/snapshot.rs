@@ -20,6 +20,7 @@ use crate::group::Group;
 use crate::id::{ConfigId, EndpointId, GroupId, ManagementKeyId, Slug, WorkspaceId};
 use crate::model_config::{ConfigIdentity, ConfigScope, ModelConfig};
 use crate::price::{PriceBook, PriceSource};
+use crate::webhook::Webhook;
 use crate::workspace::{Prefix, Prefixes, Workspace};
 
 /// The number of an edit of the configuration. Given by the store, one higher for each edit.
@@ -51,6 +52,7 @@ pub struct Snapshot {
     endpoints_in_order: RedBlackTreeMapSync<(WorkspaceId, Version), EndpointId>,
     endpoints_by_slug: HashTrieMapSync<Slug, EndpointId>,
     secrets: RedBlackTreeMapSync<(WorkspaceId, Arc<str>), Arc<Secret>>,
+    webhooks: HashTrieMapSync<WorkspaceId, Arc<Webhook>>,
     configs: HashTrieMapSync<ConfigId, Arc<ModelConfig>>,
     configs_in_order: RedBlackTreeMapSync<(WorkspaceId, Version), ConfigId>,
     configs_by_identity: HashTrieMapSync<(WorkspaceId, ConfigIdentity), ConfigId>,
@@ -226,6 +228,17 @@ impl Snapshot {
         self.secrets.get(&(workspace, name.into()))
     }
 
+    /// Where a workspace wants its billing events.
+    #[must_use]
+    pub fn webhook(&self, workspace: WorkspaceId) -> Option<&Arc<Webhook>> {
+        self.webhooks.get(&workspace)
+    }
+
+    /// Every webhook, in no particular order.
+    pub fn webhooks(&self) -> impl Iterator<Item = &Arc<Webhook>> {
+        self.webhooks.values()
+    }
+
     /// Secrets of a workspace by name, those after `after` only.
     pub fn secrets_after(&self, workspace: WorkspaceId, after: &str) -> impl Iterator<Item = &Arc<Secret>> {
         let after: Arc<str> = after.into();
@@ -278,6 +291,12 @@ impl Snapshot {
             }
             Record::SecretDeleted { workspace, name } => {
                 self.secrets.remove_mut(&(*workspace, Arc::clone(name)));
+            }
+            Record::Webhook(webhook) => {
+                self.webhooks.insert_mut(webhook.workspace, Arc::clone(webhook));
+            }
+            Record::WebhookDeleted { workspace, .. } => {
+                self.webhooks.remove_mut(workspace);
             }
             Record::ModelConfig { config, .. } => self.put_config(config),
             Record::ModelConfigDeleted { id } => self.drop_config(*id),

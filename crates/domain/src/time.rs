@@ -1,5 +1,7 @@
 //! Time as an argument: a reading of both clocks, and the UTC day.
 
+use std::fmt;
+
 /// A reading of both clocks, taken once where a call arrives and handed down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Now {
@@ -23,8 +25,25 @@ impl Now {
     }
 }
 
+/// A time in milliseconds since 1970 as people read it: RFC 3339, UTC, milliseconds, `Z`. Past the year 9999, for which
+/// there is no form, the last moment that has one.
+#[must_use]
+pub fn shown_ms(wall_ms: u64) -> impl fmt::Display {
+    let millis = i64::try_from(wall_ms).unwrap_or(i64::MAX);
+    let time = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
+    Shown(time)
+}
+
+struct Shown(jiff::Timestamp);
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3}", self.0)
+    }
+}
+
 /// Where readings come from: the machine in production, a hand-turned one in tests.
-pub trait Clock: Send + Sync + std::fmt::Debug {
+pub trait Clock: Send + Sync + fmt::Debug {
     /// The reading of this moment.
     fn now(&self) -> Now;
 }

@@ -1,5 +1,6 @@
 //! What a call used, and the ledger line that says so.
 
+use std::borrow::Cow;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use crate::id::{GroupId, LineId, RequestId, Slug, WorkspaceId};
 use crate::model_config::Meter;
 use crate::money::Usd;
 use crate::price::Pricing;
+use crate::time::Now;
 
 /// How a token count became known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -15,6 +17,8 @@ pub enum UsageSource {
     Reported,
     /// The model server said nothing, so we counted.
     Estimated,
+    /// The gateway ended before the call did: taken for what it could have used.
+    Recovered,
 }
 
 impl UsageSource {
@@ -24,6 +28,7 @@ impl UsageSource {
         match self {
             Self::Reported => "reported",
             Self::Estimated => "estimated",
+            Self::Recovered => "recovered",
         }
     }
 }
@@ -32,7 +37,10 @@ impl FromStr for UsageSource {
     type Err = UnknownWord;
 
     fn from_str(word: &str) -> Result<Self, UnknownWord> {
-        [Self::Reported, Self::Estimated].into_iter().find(|source| source.name() == word).ok_or(UnknownWord)
+        [Self::Reported, Self::Estimated, Self::Recovered]
+            .into_iter()
+            .find(|source| source.name() == word)
+            .ok_or(UnknownWord)
     }
 }
 
@@ -84,11 +92,13 @@ pub enum Outcome {
     NotReached,
     /// A limit had no room for more of it, so we ended it.
     LimitCut,
+    /// The gateway ended before the call did.
+    Recovered,
 }
 
 impl Outcome {
     /// Every way a call can end.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Completed,
         Self::ClientGone,
         Self::UpstreamError,
@@ -96,6 +106,7 @@ impl Outcome {
         Self::Shutdown,
         Self::NotReached,
         Self::LimitCut,
+        Self::Recovered,
     ];
 
     /// The word in the ledger and in logs.
@@ -109,6 +120,7 @@ impl Outcome {
             Self::Shutdown => "shutdown",
             Self::NotReached => "not_reached",
             Self::LimitCut => "limit_cut",
+            Self::Recovered => "recovered",
         }
     }
 }
@@ -121,33 +133,66 @@ impl FromStr for Outcome {
     }
 }
 
-/// One immutable line of the ledger: an admitted call that was not cancelled. Holds no prompt and no completion.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// The call; a second entry for the same call is ignored.
-    pub request_id: RequestId,
-    /// Milliseconds since 1970 UTC; REQUEST limits per DAY charge this day.
-    pub admitted_ms: u64,
-    /// Milliseconds since 1970 UTC; TOKEN limits per DAY charge this day.
-    pub settled_ms: u64,
+/// What the calls of one caller on one route have in common: who pays, who serves, and at what price. Names the
+/// counters that they are charged to, but for their thresholds.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Terms {
     /// The tenant.
     pub workspace: WorkspaceId,
     /// The calling group first, then its ancestors up to the root, as they were at admission.
     pub groups: Arc<[GroupId]>,
     /// The calling group's identifier at admission.
     pub external_entity_id: Arc<str>,
-    /// The key used.
-    pub key_prefix: Arc<str>,
     /// The slug called.
     pub slug: Slug,
     /// Who served it: the published name of the target's provider.
-    pub provider: &'static str,
+    pub provider: Cow<'static, str>,
     /// The model name sent upstream.
     pub upstream_model: Arc<str>,
+    /// What its tokens cost; none where the route had no price.
+    pub price: Option<Arc<Pricing>>,
+    /// The lines of model configs that it was charged to.
+    pub lines: Arc<[(LineId, Meter)]>,
+}
+
+impl Terms {
+    /// The group that called.
+    #[must_use]
+    pub fn group(&self) -> Option<GroupId> {
+        self.groups.first().copied()
+    }
+}
+
+/// Tokens that were charged at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LateCharge {
+    /// On the clock of rolling windows.
+    pub mono_ns: u64,
+    /// How many.
+    pub tokens: u64,
+}
+
+/// One immutable line of the ledger: an admitted call that was not cancelled. Holds no prompt and no completion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The call; a second entry for the same call is ignored.
+    pub request_id: RequestId,
+    /// When it was admitted. REQUEST limits charge that day, that period, that moment.
+    pub admitted: Now,
+    /// When it ended. TOKEN limits per DAY and budgets charge that day and that period.
+    pub settled: Now,
+    /// Who pays, who served, at what price.
+    pub terms: Arc<Terms>,
+    /// The key used.
+    pub key_prefix: Arc<str>,
     /// The path called, such as `/v1/chat/completions`.
-    pub route: &'static str,
+    pub route: Cow<'static, str>,
+    /// How often it was sent upstream: once, or once more where a pooled connection failed before a byte was sent.
+    pub attempts: u8,
     /// What it used. Zero where nothing was generated.
     pub usage: Usage,
+    /// Those of its tokens that rolling windows were charged after its admission; the rest they were charged then.
+    pub late: Box<[LateCharge]>,
     /// How it ended.
     pub outcome: Outcome,
     /// Status of the upstream's answer, if there was one.
@@ -160,10 +205,6 @@ pub struct Entry {
     pub user: Option<Arc<str>>,
     /// What it cost; none where its route had no price.
     pub cost: Option<Usd>,
-    /// The price that it cost so much by.
-    pub price: Option<Arc<Pricing>>,
-    /// The lines of model configs that it was charged to.
-    pub lines: Arc<[(LineId, Meter)]>,
 }
 
 impl Entry {
@@ -172,15 +213,27 @@ impl Entry {
     #[must_use]
     pub fn charge(&self, meter: Meter) -> (u64, u64) {
         match meter {
-            Meter::Requests => (self.admitted_ms, 1),
-            Meter::Tokens => (self.settled_ms, self.usage.total()),
-            Meter::Usd => (self.settled_ms, self.cost.unwrap_or_default().0),
+            Meter::Requests => (self.admitted.wall_ms, 1),
+            Meter::Tokens => (self.settled.wall_ms, self.usage.total()),
+            Meter::Usd => (self.settled.wall_ms, self.cost.unwrap_or_default().0),
         }
     }
 
     /// The group that called.
     #[must_use]
     pub fn group(&self) -> Option<GroupId> {
-        self.groups.first().copied()
+        self.terms.group()
     }
+
+    /// Whether it is billed: the upstream answered that all was well, or something was used.
+    #[must_use]
+    pub fn is_event(&self) -> bool {
+        is_billed(self.upstream_status, self.usage.total())
+    }
+}
+
+/// Whether a call with this answer and so many tokens is a billing event.
+#[must_use]
+pub fn is_billed(upstream_status: Option<u16>, tokens: u64) -> bool {
+    tokens > 0 || matches!(upstream_status, Some(200..=299))
 }

@@ -2,25 +2,34 @@
 //!
 //! Exit codes: 0 done, 1 refused or found a problem, 2 wrong usage.
 
+mod audit;
+mod backup;
 mod check;
 mod client;
 mod decision;
 mod demo;
 mod descriptors;
 mod endpoints;
+mod events;
 mod explain;
 mod groups;
+mod history;
 mod keys;
+mod ledger;
+mod machine;
 mod management_keys;
 mod model_configs;
 mod openapi;
 mod output;
 mod prices;
 mod recover;
+mod restore;
 mod secrets;
 mod serve;
 mod signals;
+mod span;
 mod tree;
+mod webhook;
 mod workspace;
 
 use std::ffi::OsString;
@@ -47,6 +56,12 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Say whether configuration and store are sound, and what a start would do. Changes nothing.
     Check(check::CheckArgs),
+    /// Add the ledger up again and hold it against every sum, event and counter; fails on any difference.
+    Audit(audit::AuditArgs),
+    /// Copy store and journal into a directory, with the gateway running or not.
+    Backup(backup::BackupArgs),
+    /// Make a data directory of a backup.
+    Restore(restore::RestoreArgs),
     /// Print what a gateway serves as /openapi.json: all its routes, for machines. Needs no gateway.
     Openapi,
     /// Customers: the tree of groups.
@@ -55,6 +70,10 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Say why a call was refused or admitted, by its request id, as long as that is kept.
     Decision(decision::DecisionArgs),
+    /// What was billed: events in their order, of some keys or customers, as a table, CSV or JSON.
+    Events(events::EventsArgs),
+    /// Why a call was billed as it was, by its request id, and how that is put right.
+    Ledger(Remote<ledger::LedgerCommand>),
     /// Customers' API keys.
     Keys(Remote<keys::KeysCommand>),
     /// Public model names and where they go.
@@ -65,6 +84,8 @@ enum Command {
     Prices(Remote<prices::PricesCommand>),
     /// Credentials for model servers.
     Secrets(Remote<secrets::SecretsCommand>),
+    /// Where billing events are sent, and what could not be delivered.
+    Webhook(Remote<webhook::WebhookCommand>),
     /// Tenants of the gateway, and who may manage them.
     Workspace(Remote<workspace::WorkspaceCommand>),
     /// Print what a shell needs to complete commands: `source <(tollgate completions bash)`.
@@ -118,15 +139,21 @@ impl Command {
             Self::Serve(args) => serve::run(args).await,
             Self::Demo(args) => demo::run(args).await,
             Self::Check(args) => check::run(&args),
+            Self::Audit(args) => audit::run(args).await,
+            Self::Backup(args) => backup::run(args).await,
+            Self::Restore(args) => restore::run(args).await,
             Self::Openapi => openapi::run(),
             Self::Groups(remote) => groups::run(&remote.access.client()?, remote.command).await,
             Self::Explain(args) => explain::run(args).await,
             Self::Decision(args) => decision::run(args).await,
+            Self::Events(args) => events::run(args).await,
+            Self::Ledger(remote) => ledger::run(&remote.access.client()?, remote.command).await,
             Self::Keys(remote) => keys::run(&remote.access.client()?, remote.command).await,
             Self::Endpoints(remote) => endpoints::run(&remote.access.client()?, remote.command).await,
             Self::ModelConfigs(remote) => model_configs::run(&remote.access.client()?, remote.command).await,
             Self::Prices(remote) => prices::run(&remote.access.client()?, remote.command).await,
             Self::Secrets(remote) => secrets::run(&remote.access.client()?, remote.command).await,
+            Self::Webhook(remote) => webhook::run(&remote.access.client()?, remote.command).await,
             Self::Workspace(remote) => workspace::run(&remote.access, remote.command).await,
             Self::Completions { shell } => shell.complete(),
         }

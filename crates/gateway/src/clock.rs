@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use domain::{Clock, Now};
+use storage::BootId;
 
 const NANOS_PER_MS: u64 = 1_000_000;
 /// A larger step forward has to prove itself.
@@ -60,6 +61,28 @@ impl Clock for SystemClock {
 #[must_use]
 pub fn raw_now() -> Now {
     Now { mono_ns: boottime_ns(), wall_ms: wall_ms() }
+}
+
+/// Which start of the machine this is, as it says itself. Where it does not say, each start of the program counts as one:
+/// then what rolling windows count is as old as the wall clock says.
+#[must_use]
+pub fn boot_id() -> BootId {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    read_boot_id(&text).unwrap_or_else(storage::random_bytes)
+}
+
+/// The bytes of a UUID.
+fn read_boot_id(text: &str) -> Option<BootId> {
+    let digits: Vec<u8> = text.trim().bytes().filter(|byte| *byte != b'-').collect();
+    let mut id = BootId::default();
+    let (pairs, rest) = digits.as_chunks::<2>();
+    if pairs.len() != id.len() || !rest.is_empty() {
+        return None;
+    }
+    for (byte, pair) in id.iter_mut().zip(pairs) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(id)
 }
 
 /// What an observation came to.
@@ -157,6 +180,19 @@ mod tests {
 
     fn wall(discipline: &Discipline, mono_ms: i64) -> i64 {
         mono_ms + discipline.offset_ms
+    }
+
+    #[test]
+    fn a_start_of_the_machine_is_known_by_its_uuid() {
+        let text = "01020304-0506-0708-090a-0b0c0d0e0fff\n";
+        let expected = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 255];
+        assert_eq!(read_boot_id(text), Some(expected));
+        for text in
+            ["", "0102", "zz020304-0506-0708-090a-0b0c0d0e0fff", "01020304-0506-0708-090a-0b0c0d0e0fff0"]
+        {
+            assert_eq!(read_boot_id(text), None, "{text}");
+        }
+        assert_eq!(boot_id(), boot_id(), "this machine says which start it is");
     }
 
     #[test]

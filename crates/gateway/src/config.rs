@@ -3,6 +3,7 @@
 //! Read once, at start, and handed down as values. Unknown settings are errors that name the file and the key.
 //! Begins at [`load`].
 
+mod ledger;
 mod overlay;
 mod sections;
 
@@ -10,10 +11,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+pub use self::ledger::{LedgerSection, LedgerSync};
 pub use self::sections::{
-    BudgetStatus, Config, DataPlaneSection, LimitsSection, LogCalls, LogFormat, LogLevel, LogSection,
-    ManagementSection, OnClientGone, PricesSection, SecretsSection, ServerSection, Unpriced, UpstreamSection,
-    UsersSection, read_duration,
+    AuditSection, BudgetStatus, Config, DataPlaneSection, EventsSection, LimitsSection, LogCalls, LogFormat,
+    LogLevel, LogSection, ManagementSection, OnClientGone, PricesSection, SecretsSection, ServerSection,
+    TelemetrySection, Unpriced, UpstreamSection, UsersSection, WebhooksSection, read_duration,
 };
 
 /// Every setting with its default.
@@ -81,6 +83,10 @@ fn chosen(file: Option<&Path>) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use storage::Sync;
+
     use super::*;
 
     fn with(environment: &[(&str, &str)]) -> anyhow::Result<Config> {
@@ -133,6 +139,37 @@ mod tests {
     }
 
     #[test]
+    fn traces_are_for_a_program_that_was_built_with_them() {
+        let config = with(&[("TOLLGATE__TELEMETRY__OTLP_ENDPOINT", "http://127.0.0.1:4318")]);
+        match config {
+            Ok(config) => assert!(cfg!(feature = "otel") && config.telemetry.sample_one_in == 1),
+            Err(error) => {
+                assert!(!cfg!(feature = "otel") && format!("{error:#}").contains("--features otel"));
+            }
+        }
+    }
+
+    #[test]
+    fn the_ledger_keeps_what_is_present_and_no_longer_than_a_hundred_years() {
+        let config = with(&[]).unwrap();
+        assert_eq!((config.ledger.retain_days, config.events.holdback.as_secs()), (400, 60));
+        assert!(config.events.legacy_customer_id);
+        for (days, fits) in [("1", false), ("2", true), ("36500", true), ("36501", false), ("-1", false)] {
+            assert_eq!(with(&[("TOLLGATE__LEDGER__RETAIN_DAYS", days)]).is_ok(), fits, "{days}");
+        }
+    }
+
+    #[test]
+    fn a_loss_of_power_loses_ten_milliseconds_unless_it_is_said_otherwise() {
+        let ledger = with(&[]).unwrap().ledger;
+        assert_eq!(ledger.retain_days, 400);
+        let ten = Sync::Interval(Duration::from_millis(10));
+        assert_eq!((ledger.journal([3; 16]).sync, ledger.journal([3; 16]).boot_id), (ten, [3; 16]));
+        let ledger = with(&[("TOLLGATE__LEDGER__SYNC", "always")]).unwrap().ledger;
+        assert_eq!(ledger.journal([3; 16]).sync, Sync::Always);
+    }
+
+    #[test]
     fn a_section_that_nobody_knows_is_refused_even_if_it_is_empty() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "[limitz]\n").unwrap();
@@ -158,9 +195,17 @@ mod tests {
             ("TOLLGATE__LIMITS__DECISIONS", "1000001", "limits.decisions"),
             ("TOLLGATE__LIMITS__DECISIONS_DISK_MB", "4097", "limits.decisions_disk_mb"),
             ("TOLLGATE__LIMITS__DECISIONS_DISK_MB", "-1", "expected a whole number, 0 or more"),
+            ("TOLLGATE__TELEMETRY__OTLP_ENDPOINT", "localhost:4318", "telemetry.otlp_endpoint"),
+            ("TOLLGATE__TELEMETRY__SAMPLE_ONE_IN", "-1", "telemetry.sample_one_in"),
+            ("TOLLGATE__LEDGER__SYNC", "never", "ledger.sync"),
+            ("TOLLGATE__LEDGER__SYNC_INTERVAL", "0ms", "ledger.sync_interval"),
+            ("TOLLGATE__LEDGER__SYNC_INTERVAL", "2m", "ledger.sync_interval"),
+            ("TOLLGATE__LEDGER__RETAIN_DAYS", "0", "ledger.retain_days"),
             ("TOLLGATE__UPSTREAM__CONNECT_TIMEOUT", "5", "upstream.connect_timeout"),
             ("TOLLGATE__UPSTREAM__OPENAI_BASE_URL", "ftp://x", "upstream.openai_base_url"),
             ("TOLLGATE__SECRETS__ENV_ALLOW", r#"["TOLLGATE_MASTER_KEY"]"#, "secrets.env_allow"),
+            ("TOLLGATE__WEBHOOKS__SCHEDULE", r#"["1s", "soon"]"#, "webhooks.schedule"),
+            ("TOLLGATE__WEBHOOKS__SCHEDULE", r#"["169h"]"#, "webhooks.schedule"),
         ] {
             let error = format!("{:#}", with(&[(name, value)]).unwrap_err());
             assert!(error.contains(expected), "{name}={value}: {error}");

@@ -10,5 +10,9 @@ pub mod keys;
 pub mod node;
 pub mod openapi;
 
+mod control;
 mod log;
+mod metrics;
 mod prices;
+#[cfg(feature = "otel")]
+mod traces;

@@ -2,12 +2,14 @@
 //!
 //! Threads: data-plane workers are current-thread runtimes with a listener of their own each; management runs on a
 //! runtime of its own and is handed its requests by channel, so that an edit of the configuration never stands in a
-//! call's way; storage has its own thread.
+//! call's way; deliveries to webhooks have a thread, and so does storage.
 //!
 //! Begins at [`Node::start`].
 
 mod accept;
+mod audit;
 mod connection;
+mod delivery;
 mod dispatch;
 mod farewell;
 mod framing;
@@ -16,6 +18,7 @@ mod listener;
 mod management;
 mod own;
 mod say;
+mod scrape;
 mod tls;
 mod turn;
 mod upkeep;
@@ -29,15 +32,21 @@ use std::time::Duration;
 use anyhow::Context as _;
 use domain::{Clock, RequestId};
 use limits::Engine;
-use proxy::{Dialer, Shared, Upstream, Worker};
+use outbound::Dialer;
+use proxy::{Shared, Upstream, Worker};
 use storage::{LedgerLine, Store, Unavailable};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
+use webhooks::Tally;
 
-use self::accept::{Door, Server};
+pub(crate) use self::accept::Door;
+use self::accept::Server;
+pub(crate) use self::audit::Auditor;
+use self::delivery::Delivery;
 use self::dispatch::Dispatch;
-use self::management::Management;
+use self::management::{House, Management};
 pub(crate) use self::own::Own;
+pub(crate) use self::scrape::METRICS;
 pub(crate) use self::tls::Tls;
 use crate::config::Config;
 
@@ -58,7 +67,7 @@ pub struct Parts<'a> {
 
 /// How far a gateway is on its way down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Phase {
+pub(crate) enum Phase {
     /// Serving.
     Open,
     /// No new connections; kept-alive ones hear that they should go elsewhere.
@@ -76,6 +85,7 @@ pub struct Node {
     admin_addr: Option<SocketAddr>,
     shared: Arc<Shared>,
     store: Store,
+    deliveries: Arc<Tally>,
     tls: Option<Tls>,
     phase: watch::Sender<Phase>,
     threads: Vec<JoinHandle<()>>,
@@ -102,21 +112,26 @@ impl Node {
             None => None,
         };
         let admin_addr = admin_listener.as_ref().map(std::net::TcpListener::local_addr).transpose()?;
-        let settings = wiring::proxy_settings(config, &[Some(addr), admin_addr], parts.environment);
-        let dialer = Arc::new(Dialer::new(&settings.upstream).context("TLS cannot be set up")?);
+        let own: Vec<SocketAddr> = admin_addr.into_iter().chain([addr]).collect();
+        let settings = wiring::proxy_settings(config, parts.environment);
+        let dialer = Dialer::new(wiring::dialer_settings(config, &own)).context("TLS cannot be set up")?;
+        let dialer = Arc::new(dialer);
         let idle_max = settings.upstream.idle_max;
         let shared =
             Shared::new(parts.store.clone(), Arc::clone(&parts.engine), Arc::clone(&parts.clock), settings);
         let upstream = || Upstream::new(Arc::clone(&dialer), idle_max, Arc::clone(&parts.clock));
         let (phase, _) = watch::channel(Phase::Open);
-        let (management, admin_thread) = Management::start(&parts, &shared, upstream(), phase.subscribe())?;
-        let server = Server {
-            door: Door::new(config.server.max_connections),
-            patience: wiring::patience(config),
-            phase: phase.subscribe(),
-            tls: tls.clone(),
-        };
-        let mut threads = vec![admin_thread];
+        let door = Door::new(config.server.max_connections);
+        let (delivery, delivery_thread) = Delivery::start(&parts, &own, phase.subscribe())?;
+        let deliveries = Arc::clone(delivery.tally());
+        let scrape = wiring::scrape(&parts, &shared, &door, &deliveries);
+        let house: House = (upstream(), delivery, scrape);
+        let (management, admin_thread) = Management::start(&parts, &shared, house, phase.subscribe())?;
+        let server =
+            Server { door, patience: wiring::patience(config), phase: phase.subscribe(), tls: tls.clone() };
+        let mut threads = vec![admin_thread, delivery_thread];
+        #[cfg(feature = "otel")]
+        threads.extend(crate::traces::attach(&shared, config, phase.subscribe())?);
         if let Some(listener) = admin_listener {
             let dispatch = Dispatch::management_only(management.clone(), Arc::clone(&shared));
             threads.push(accept::spawn("admin", listener, server.clone(), dispatch)?);
@@ -132,6 +147,7 @@ impl Node {
             admin_addr,
             shared,
             store: parts.store,
+            deliveries,
             tls,
             phase,
             threads,
@@ -156,6 +172,12 @@ impl Node {
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.shared.in_flight()
+    }
+
+    /// How many attempts to deliver billing events ended how since the start.
+    #[must_use]
+    pub fn deliveries(&self) -> &Tally {
+        &self.deliveries
     }
 
     /// Reads the TLS certificate and its key again, for connections to come. Whether there is one.

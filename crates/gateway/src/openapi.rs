@@ -10,7 +10,8 @@ use admin::Admin;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use crate::node::Own;
+use crate::metrics::CONTENT_TYPE;
+use crate::node::{METRICS, Own};
 
 const ABOUT: &str = "A self-hosted gateway that sells access to language models.\n\n\
     Members that are not described are ignored by management, refused below `/api/governance`, and pass to the model server in calls. \
@@ -32,7 +33,7 @@ pub fn document() -> Value {
         "servers": [{ "url": "/" }],
         "tags": [
             { "name": "calls", "description": "What customers call, with a customer's key." },
-            { "name": "gateway", "description": "The gateway itself. Open to everyone." },
+            { "name": "gateway", "description": "The gateway itself. Open to everyone, but for its numbers." },
         ],
     });
     for part in [proxy::openapi::document(), management(), own()] {
@@ -54,8 +55,11 @@ fn management() -> Value {
 }
 
 fn own() -> Value {
-    let paths: Map<_, _> =
-        Own::ALL.iter().map(|own| (own.path().to_owned(), json!({ "get": get(*own) }))).collect();
+    let paths: Map<_, _> = Own::ALL
+        .iter()
+        .map(|own| (own.path().to_owned(), json!({ "get": get(*own) })))
+        .chain([metrics()])
+        .collect();
     json!({ "paths": paths, "components": { "schemas": { "Health": {
         "type": "object",
         "required": ["status"],
@@ -79,6 +83,24 @@ fn get(own: Own) -> Value {
         responses.insert("503".to_owned(), answer("Not any more: the gateway is shutting down."));
     }
     json!({ "operationId": id, "summary": summary, "tags": ["gateway"], "security": [], "responses": responses })
+}
+
+fn metrics() -> (String, Value) {
+    let known = |name: &str| json!({ "$ref": format!("#/components/responses/{name}") });
+    let get = json!({
+        "operationId": "metrics",
+        "summary": "The gateway's numbers, in the text form of OpenMetrics.",
+        "description": "For any management key that may read. Where management has a listener of its own \
+            (`server.admin_listen`), this is served there alone, without a key. No rate limit applies.",
+        "tags": ["gateway"],
+        "security": [{ "management_key": [] }, { "management_key_header": [] }],
+        "responses": {
+            "200": { "description": "The numbers of this moment.", "content": { CONTENT_TYPE: { "schema": { "type": "string" } } } },
+            "401": known("UNAUTHORIZED"),
+            "403": known("FORBIDDEN"),
+        },
+    });
+    (METRICS.to_owned(), json!({ "get": get }))
 }
 
 /// Adds a part to a whole: members of objects to objects, items of lists to lists.

@@ -2,6 +2,10 @@
 
 #[path = "program/check.rs"]
 mod check;
+#[path = "program/ledger.rs"]
+mod ledger;
+#[path = "program/machine.rs"]
+mod machine;
 #[path = "program/model_configs.rs"]
 mod model_configs;
 #[path = "program/prices.rs"]
@@ -14,6 +18,8 @@ mod shutdown;
 mod target_prices;
 #[path = "program/tls.rs"]
 mod tls;
+#[path = "program/webhook.rs"]
+mod webhook;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -416,9 +422,6 @@ fn a_lost_operators_key_is_replaced_on_the_machine_itself() {
     let nothing = tollgate(&recover, &[]);
     assert_eq!((nothing.status.code(), data.exists()), (Some(1), false), "{nothing:?}");
     let serve = Program::serve(&data, &[]);
-    let running = tollgate(&recover, &[]);
-    assert_eq!((running.status.code(), running.stdout.len()), (Some(1), 0), "{running:?}");
-    assert!(String::from_utf8_lossy(&running.stderr).contains(&serve.pid().to_string()), "{running:?}");
     assert!(serve.terminate().success());
     fs::remove_file(data.join("operator.key")).unwrap();
     let recovered = tollgate(&recover, &[]);

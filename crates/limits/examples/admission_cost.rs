@@ -241,6 +241,7 @@ fn limit_of(owner: u64) -> PathLimit {
         scope: CounterScope::Group,
         since: Version(0),
         opening: 0,
+        recent: limits::Recent::default(),
     }
 }
 

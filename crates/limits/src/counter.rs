@@ -2,13 +2,15 @@
 //!
 //! Guarantees: looking changes nothing but what time has changed.
 //! Knows nothing of: other counters on the path of a call, and locks.
-//! Begins at [`Counter::admits`]; `charging` takes and gives back, `keeping` begins and ends counters, and `period`, `log`
+//! Begins at [`Counter::admits`]; `charging` takes and gives back, `keeping` begins and ends counters, `replay`
+//! takes up what came before a restart, and `period`, `log`
 //! and `ring` are the forms.
 
 mod charging;
 mod keeping;
 pub(crate) mod log;
 pub(crate) mod period;
+mod replay;
 pub(crate) mod ring;
 
 use crate::counter::log::Log;

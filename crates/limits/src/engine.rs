@@ -13,7 +13,7 @@ use crate::measure::Size;
 use crate::outputs::Outputs;
 use crate::path::{CounterKey, Home, Path, PathSpec};
 use crate::seen::Seen;
-use crate::settlement::{self, Reservation};
+use crate::settlement::{self, Reservation, Settled};
 use crate::top_up::{self, TopUp};
 use crate::tree::{self, Tree};
 
@@ -58,8 +58,8 @@ impl Engine {
     }
 
     /// The call is over and used so much: what it held beyond that goes back, what it used beyond that is owed. Returns
-    /// when that was by the time under the locks: the day and the periods that it was charged to.
-    pub fn settle(&self, reservation: Reservation, used: Size, now: Now) -> Now {
+    /// when that was, and which of its tokens were not charged at its admission.
+    pub fn settle(&self, reservation: Reservation, used: Size, now: Now) -> Settled {
         settlement::settle(reservation, used, now)
     }
 

@@ -24,6 +24,7 @@
 //! | `path` | a compiled list of limits, bound to counters |
 //! | `tree` | the one lock of a root or a workspace, its counters, and how they are opened and given back |
 //! | `counter` | a counter: `ring` and `log` for rolling windows, `period` for days and periods, none for calls in flight |
+//! | `recent` | what was charged before a restart, for counters to open with |
 //! | `moment` | time under the lock |
 //!
 //! Guarantees: admitted charges never pass a threshold at any concurrency; a refusal changes nothing; what is held is
@@ -46,6 +47,7 @@ mod measure;
 mod moment;
 mod outputs;
 mod path;
+mod recent;
 mod refusal;
 mod seen;
 mod settlement;
@@ -63,8 +65,9 @@ pub use outputs::{Outputs, Usual};
 pub use path::{
     ConfigLine, CounterKey, CounterScope, Epoch, Home, Owner, Path, PathLimit, PathSpec, Shown, Source,
 };
+pub use recent::{Charged, Recent};
 pub use refusal::{Refusal, Verdict};
 pub use seen::Seen;
-pub use settlement::Reservation;
+pub use settlement::{Reservation, Settled};
 pub use standing::{OWN_MAX, SHOWN_MAX, Standing, Standings};
 pub use top_up::TopUp;

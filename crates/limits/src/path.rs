@@ -9,6 +9,7 @@ use domain::{
 use crate::ask::Room;
 use crate::measure::{Kind, Measure};
 use crate::moment::Span;
+use crate::recent::Recent;
 use crate::standing::SHOWN_MAX;
 use crate::tree::{Handle, Tree};
 
@@ -104,6 +105,9 @@ pub struct PathLimit {
     pub since: Version,
     /// DAY and periods: what the counter starts with if it has to be opened now, in what the threshold counts.
     pub opening: u64,
+    /// Rolling windows: what the counter starts with if it has to be opened soon after a restart. Nothing in it is later
+    /// than the time at which the limit is bound.
+    pub recent: Recent,
 }
 
 impl PathLimit {

@@ -4,7 +4,7 @@ mod charges;
 
 use std::sync::Arc;
 
-use domain::{Now, Tariff, Usd};
+use domain::{LateCharge, Now, Tariff, Usd};
 
 use crate::locked::Locked;
 use crate::measure::Size;
@@ -24,6 +24,16 @@ pub struct Reservation {
     charges: Charges,
     usd: Usd,
     tariff: Tariff,
+}
+
+/// When a call was settled, and what of its charges came late.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    /// By the time under the locks: the day and the periods that it was charged to.
+    pub at: Now,
+    /// Those of its tokens that rolling windows were charged after its admission, oldest first: what it was topped up
+    /// with, less what went back, and what it used beyond all it held. None where no rolling window counts tokens.
+    pub late: Box<[LateCharge]>,
 }
 
 /// How a reservation ends, for every limit on its path.
@@ -81,7 +91,7 @@ impl Reservation {
     }
 }
 
-pub(crate) fn settle(reservation: Reservation, used: Size, now: Now) -> Now {
+pub(crate) fn settle(reservation: Reservation, used: Size, now: Now) -> Settled {
     end(reservation, used, 1, now)
 }
 
@@ -89,8 +99,7 @@ pub(crate) fn cancel(reservation: Reservation, now: Now) {
     end(reservation, Size::ZERO, 0, now);
 }
 
-/// Returns when that was, by the time under the locks.
-fn end(reservation: Reservation, used: Size, requests: u64, now: Now) -> Now {
+fn end(reservation: Reservation, used: Size, requests: u64, now: Now) -> Settled {
     let held = reservation.held();
     let Reservation { path, charges, .. } = reservation;
     let admitted = Moment::at(charges.begun());
@@ -100,6 +109,11 @@ fn end(reservation: Reservation, used: Size, requests: u64, now: Now) -> Now {
     locked.each(|hop, counter| counter.end(hop.kind, &ending, &moment));
     // The path may be the last reference to its trees: free them after the locks.
     drop(locked);
+    let at = moment.now();
+    let late = match path.token_windows {
+        Some(_) => charges.late(used.tokens, at),
+        None => Box::default(),
+    };
     drop(path);
-    moment.now()
+    Settled { at, late }
 }

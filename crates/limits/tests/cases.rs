@@ -356,7 +356,7 @@ fn path_limit(text: &str) -> PathLimit {
         Owner::Line(line) => (config_line(key, *line), CounterScope::SharedConfig),
     };
     let (threshold, since, opening) = (number(threshold), Version(number(since)), number(opening));
-    PathLimit { counter, threshold, source, scope, since, opening }
+    PathLimit { counter, threshold, source, scope, since, opening, recent: limits::Recent::default() }
 }
 
 const OWNERS: [&str; 4] = ["me", "mum", "root", "sib"];

@@ -194,8 +194,9 @@ fn edits_of_what_trees_share_among_calls_of_both_lose_nothing() {
                 }
                 Decision::Admitted(admission) => {
                     spent[usize::from(root == 1)].fetch_add(1, Ordering::SeqCst);
-                    let now =
-                        engine.settle(admission.reservation, Size { tokens: 1, usd: Usd(1) }, clock.read());
+                    let now = engine
+                        .settle(admission.reservation, Size { tokens: 1, usd: Usd(1) }, clock.read())
+                        .at;
                     let spent = engine.peek(HOME, &line_key(), Version(0), now).unwrap();
                     assert!(spent.used + spent.pending <= threshold.load(Ordering::SeqCst), "{spent:?}");
                 }
@@ -226,7 +227,7 @@ fn a_wall_clock_that_is_set_back_is_set_back_in_all_trees_at_once() {
         now,
         None,
     ) {
-        Decision::Admitted(admission) => engine.settle(admission.reservation, size(0), now),
+        Decision::Admitted(admission) => engine.settle(admission.reservation, size(0), now).at,
         Decision::Refused(_) | Decision::Stale => panic!("there is room"),
     };
     assert_eq!([0, 1].map(|root| ask(root, at(9))), [at(9); 2]);
@@ -328,6 +329,7 @@ fn bind_at(engine: &Engine, limits: &[(u64, LimitType, Unit)], threshold: u64, e
         scope: CounterScope::Ancestor,
         since: Version(0),
         opening: 0,
+        recent: limits::Recent::default(),
     });
     let (limits, shared) = (limits.collect(), Vec::new());
     let epoch = Epoch { tree: epoch, workspace: Version(0) };
@@ -344,6 +346,7 @@ fn bind_shared(engine: &Engine, root: u64, budget: Usd) -> Arc<Path> {
         scope: CounterScope::Group,
         since: Version(0),
         opening: 0,
+        recent: limits::Recent::default(),
     };
     let reset: ResetDuration = "1M".parse().unwrap();
     let (cycle, line) = (reset.calendar(0), LineId::from_bytes([1; 16]));
@@ -355,6 +358,7 @@ fn bind_shared(engine: &Engine, root: u64, budget: Usd) -> Arc<Path> {
         scope: CounterScope::SharedConfig,
         since: Version(0),
         opening: 0,
+        recent: limits::Recent::default(),
     };
     // Each edit raises the threshold to the number of its epoch; the first budget is of no edit.
     let workspace = if budget.0 < 1_000_000 { Version(budget.0) } else { Version(0) };

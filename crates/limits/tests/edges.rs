@@ -30,6 +30,7 @@ fn bind(engine: &Engine, shown: Shown, limits: impl IntoIterator<Item = (Measure
         scope: if owner == 0 { CounterScope::Group } else { CounterScope::Ancestor },
         since: Version(0),
         opening: 0,
+        recent: limits::Recent::default(),
     });
     let limits = limits.collect();
     let (epoch, shared) = (Epoch::default(), Vec::new());
@@ -145,6 +146,7 @@ fn a_line_has_one_counter_as_long_as_it_is_there_whatever_it_is_asked_since() {
         scope: CounterScope::OwnConfig,
         since: Version(0),
         opening: 4,
+        recent: limits::Recent::default(),
     };
     let key = limit.counter.clone();
     let (limits, shared) = (vec![limit], Vec::new());

@@ -480,6 +480,7 @@ fn spec(root: GroupId, epoch: u64, limits: &[(Measure, u64)]) -> PathSpec {
         scope: CounterScope::Group,
         since: Version(0),
         opening: 0,
+        recent: limits::Recent::default(),
     });
     let (limits, shared) = (limits.collect(), Vec::new());
     let epoch = Epoch { tree: Version(epoch), workspace: Version(0) };
@@ -498,6 +499,7 @@ fn sharing(root: GroupId, workspace_epoch: u64, budget: u64) -> PathSpec {
         scope: CounterScope::SharedConfig,
         since: Version(0),
         opening: 0,
+        recent: limits::Recent::default(),
     };
     let epoch = Epoch { tree: Version(0), workspace: Version(workspace_epoch) };
     PathSpec { epoch, shared: vec![budget], ..spec(root, 0, &[(DAY, 99)]) }

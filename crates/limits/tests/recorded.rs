@@ -123,6 +123,7 @@ fn bind(engine: &Engine, limits: impl IntoIterator<Item = (Measure, u64)>) -> Ar
         scope: CounterScope::Ancestor,
         since: Version(0),
         opening: 0,
+        recent: limits::Recent::default(),
     });
     let (limits, shared) = (limits.collect(), Vec::new());
     let (epoch, shown) = (Epoch::default(), Shown::Own);

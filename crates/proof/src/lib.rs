@@ -20,6 +20,7 @@ pub mod chance;
 pub mod clerk;
 pub mod clock;
 pub mod configs;
+pub mod crash;
 pub mod edits;
 pub mod history;
 pub mod http;

@@ -1,4 +1,5 @@
-//! `proof`: random load on a whole gateway, and a verdict. See the library.
+//! `proof`: random load on a whole gateway, and a verdict; `proof crash`: the same while it is killed again and again.
+//! See the library.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -6,12 +7,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use proof::crash;
 use proof::history::Mode;
 use proof::run::{Plan, run};
 
 const USAGE: &str = "\
 usage: proof [--minutes 10 | --seconds N] [--seed N] [--callers 64] [--mode estimate,observed,hard,learned]
              [--binary TOLLGATE]
+       proof crash, proof full-disk: see there
 One run for each mode, each as long. Exits with 1 if anything is not as promised.
 Without --binary the gateway runs in this process, on a clock that is stepped.";
 /// Threads for callers and model server; the gateway has its own.
@@ -31,8 +34,40 @@ fn main() -> ExitCode {
 }
 
 fn prove() -> anyhow::Result<bool> {
-    let (plan, modes, binary) = read(std::env::args().skip(1))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
+    let mut args = std::env::args().skip(1).peekable();
+    match args.peek().map(String::as_str) {
+        Some("crash") => {
+            let verdict = runtime.block_on(Box::pin(crash::run(&crash::Plan::read(args.skip(1))?)))?;
+            say(&verdict.to_string());
+            Ok(verdict.holds())
+        }
+        Some("full-disk") => fill(&runtime, &crash::Plan::read(args.skip(1))?),
+        _ => load(&runtime, args),
+    }
+}
+
+/// Where it may not be done here, it is done where it may be, or skipped, which is a failure in continuous integration.
+fn fill(runtime: &tokio::runtime::Runtime, plan: &crash::Plan) -> anyhow::Result<bool> {
+    if let Some(verdict) = runtime.block_on(Box::pin(crash::full::run(plan)))? {
+        say(&verdict.to_string());
+        return Ok(verdict.holds());
+    }
+    let elsewhere = if plan.in_namespace { None } else { crash::full::in_namespace()? };
+    if let Some(holds) = elsewhere {
+        return Ok(holds);
+    }
+    say("full disk: skipped: needs root, or a system that lets users mount in namespaces of their own");
+    Ok(!in_ci())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a check is told by its environment where it runs")]
+fn in_ci() -> bool {
+    std::env::var("CI").is_ok_and(|value| value == "true")
+}
+
+fn load(runtime: &tokio::runtime::Runtime, args: impl Iterator<Item = String>) -> anyhow::Result<bool> {
+    let (plan, modes, binary) = read(args)?;
     let mut holds = true;
     for mode in modes {
         let report = runtime.block_on(Box::pin(run(Plan { mode, ..plan }, binary.as_deref())))?;

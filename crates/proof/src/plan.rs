@@ -140,6 +140,33 @@ impl Plan {
         plan
     }
 
+    /// A call to a model server that counts truly. Some take seconds, so that whatever happens meets calls in every state.
+    #[must_use]
+    pub fn honest(chance: &mut Chance) -> Self {
+        let mut plan = Self::draw(Manners::Wild, chance);
+        (plan.answers, plan.user) = (1, None);
+        let completion_tokens = chance.log_between(1, plan.declared.unwrap_or(900).min(200));
+        plan.script = Script {
+            prompt_tokens: plan.prompt_tokens(),
+            completion_tokens,
+            word: WORD.to_owned(),
+            remember: 0,
+            ..Script::default()
+        };
+        let events = usize::try_from(chance.between(0, completion_tokens)).unwrap_or(0);
+        match chance.between(0, 99) {
+            0..=44 => {}
+            45..=64 => plan.script.first_byte = Duration::from_millis(chance.log_between(1, 800)),
+            65..=89 => {
+                let whole_us = chance.log_between(100_000, 6_000_000);
+                plan.script.between_chunks = Duration::from_micros(whole_us / completion_tokens);
+            }
+            90..=94 => plan.script.end = End::CutAfter(events),
+            _ => plan.script.act = failure(chance),
+        }
+        plan
+    }
+
     /// What the gateway is to count for the prompt.
     #[must_use]
     pub fn prompt_tokens(&self) -> u64 {

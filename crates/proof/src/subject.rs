@@ -15,7 +15,7 @@ use http::Method;
 use limits::{CounterKey, Engine, Home, Measure, Owner};
 use modelsim::ModelServer;
 use serde_json::{Value, json};
-use storage::{DecisionBounds, MasterKey, Options, Store};
+use storage::{DecisionBounds, JournalOptions, MasterKey, Options, Store};
 use tempfile::TempDir;
 
 use crate::budgets::Shown;
@@ -288,7 +288,8 @@ fn environment(mode: Mode, listen: String) -> Vec<(String, String)> {
     all
 }
 
-fn open(
+/// Opens the store in this folder, as a start of the gateway does.
+pub(crate) fn open(
     dir: &Path,
     master_key: MasterKey,
     engine: &Arc<Engine>,
@@ -296,7 +297,14 @@ fn open(
 ) -> anyhow::Result<Store> {
     let decisions = DecisionBounds { in_memory: 1_000, on_disk: 1 << 20 };
     let engine = Arc::clone(engine);
-    let options = Options { dir: dir.to_owned(), master_key, engine, now: clock.now(), decisions };
+    let options = Options {
+        dir: dir.to_owned(),
+        master_key,
+        engine,
+        now: clock.now(),
+        decisions,
+        journal: JournalOptions::default(),
+    };
     Store::open(options).context("the store does not open")
 }
 

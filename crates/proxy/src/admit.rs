@@ -1,28 +1,23 @@
 //! Admission, and the proof of it.
 //!
-//! An [`Admitted`] can only come from [`admit`], and only an `Admitted` can be forwarded. It holds the reservation
-//! and the room for its ledger entry, so that ending it neither waits nor fails, even in `Drop`.
+//! An [`Admitted`] can only come from [`admit`], and only an `Admitted` can be forwarded. It is in the journal, and holds
+//! the reservation and the room for its end, so that ending it neither waits nor fails, even in `Drop`.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
-use domain::{
-    Entry, GroupId, LineId, Meter, Now, Outcome, Pricing, RequestId, Slug, Tariff, Usage, UsageSource, Usd,
-};
+use domain::{Entry, Now, Outcome, Usage, UsageSource, Usd};
 use http::StatusCode;
 use limits::{
-    Admission, Ask, Decision, Estimate, Outset, Refusal, Reservation, Rule, Seen, Size, Standings, TopUp,
-    Usual,
+    Admission, Ask, Decision, Estimate, Refusal, Reservation, Rule, Settled, Size, Standings, TopUp, Verdict,
 };
-use storage::Permit;
-use wire::{Call, Operation};
+use storage::{Full, Pending, Synced};
 
-use crate::authenticate::Caller;
 use crate::error::Error;
+use crate::facts::Facts;
 use crate::paths::Lane;
 use crate::record;
-use crate::route::Route;
 use crate::settings::{CallLog, OnClientGone};
-use crate::worker::Shared;
+use crate::worker::{Shared, Worker};
 
 /// What admission came to.
 pub(crate) enum Outlook {
@@ -65,97 +60,23 @@ pub(crate) enum Allowance {
 pub(crate) struct Admitted {
     shared: Arc<Shared>,
     facts: Facts,
-    held: Option<(Reservation, Permit)>,
+    held: Option<(Reservation, Pending)>,
     if_dropped: Ending,
     allowance: Allowance,
     first_byte_ms: Option<u64>,
-}
-
-/// What the ledger will want to know of a call, known at admission.
-#[derive(Debug)]
-pub(crate) struct Facts {
-    pub(crate) request_id: RequestId,
-    pub(crate) operation: Operation,
-    pub(crate) caller: Caller,
-    pub(crate) slug: Slug,
-    pub(crate) provider: &'static str,
-    pub(crate) upstream_model: Arc<str>,
-    pub(crate) groups: Arc<[GroupId]>,
-    pub(crate) metadata: Option<Box<str>>,
-    /// The end user it is made for.
-    user: Option<Arc<str>>,
-    /// What its tokens cost.
-    price: Option<Arc<Pricing>>,
-    /// The lines of model configs that it is charged to.
-    lines: Arc<[(LineId, Meter)]>,
-    /// What was known of it before it was made.
-    pub(crate) outset: Outset,
-    /// What the output is held or taken for.
-    pub(crate) output: u64,
-    /// How long such answers usually are.
-    usual: Usual,
-    /// Whether the prompt has parts that nobody but the model server can count.
-    pub(crate) prompt_elsewhere: bool,
-    /// Whether the model writes what its streams do not show.
-    pub(crate) output_hidden: bool,
-    pub(crate) admitted_at: Now,
-    /// How it is admitted.
-    pub(crate) admission: domain::Admission,
-}
-
-impl Facts {
-    pub(crate) fn new(
-        request_id: RequestId,
-        (caller, user): (&Caller, Option<Arc<str>>),
-        (route, lane): (&Route, &Lane),
-        (call, outset): (&Call<'_>, Outset),
-    ) -> Self {
-        let model = route.destination.model.clone();
-        Self {
-            request_id,
-            operation: route.operation,
-            caller: caller.clone(),
-            slug: route.slug.clone(),
-            provider: route.destination.endpoint.target.provider.name(),
-            upstream_model: model.unwrap_or_else(|| route.slug.as_str().into()),
-            groups: Arc::clone(&lane.groups),
-            metadata: call.metadata().map(Into::into),
-            user,
-            price: route.destination.price.clone().filter(|_| route.operation.is_priced()),
-            lines: Arc::clone(&lane.lines),
-            outset,
-            output: 0,
-            usual: lane.usual.clone(),
-            prompt_elsewhere: call.prompt_is_elsewhere(),
-            output_hidden: route.destination.hides_output(),
-            admitted_at: Now::default(),
-            admission: route.admission,
-        }
-    }
-
-    /// What the call's tokens may cost at most. Nothing, where they have no price.
-    fn tariff(&self) -> Tariff {
-        self.price.as_ref().map(|price| price.tariff(self.outset.prompt)).unwrap_or_default()
-    }
-
-    /// What a call with this usage costs; none where it has no price.
-    fn cost(&self, usage: &Usage) -> Option<Usd> {
-        if !self.operation.is_priced() {
-            return Some(Usd::ZERO);
-        }
-        self.price.as_ref().map(|price| price.cost(usage))
-    }
+    /// How often it was sent upstream.
+    attempts: u8,
 }
 
 /// Asks every limit on the lane's path. Async from the first day: with many nodes a counter may have to be refilled.
 pub(crate) async fn admit(
-    shared: &Arc<Shared>,
+    worker: &Worker,
     lane: &Lane,
     mut facts: Facts,
     rule: Rule,
-    seen: &Mutex<Seen>,
 ) -> Result<Outlook, Error> {
-    let permit = shared.store.permit().ok_or(Error::LedgerFull)?;
+    let Worker { shared, recorder, seen, .. } = worker;
+    let permit = recorder.permit().ok_or(Error::LedgerFull)?;
     let now = shared.clock.now();
     let Estimate { prompt, output, need } = facts.outset.estimate(rule);
     let seen = &mut *seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -167,17 +88,25 @@ pub(crate) async fn admit(
             Ok(Outlook::Refused(refusal, now))
         }
         Decision::Admitted(Admission { reservation, standings }) => {
-            shared.call_begins();
             let held = reservation.held();
             let (output, allowance) = allowed(rule, output, held.tokens.saturating_sub(prompt));
             let at = reservation.admitted_at();
             // The clock's own reading: the tree's may be a little later, which no caller could make sense of.
             facts.request_id = facts.request_id.at(now.wall_ms);
             (facts.admitted_at, facts.output) = (at, output);
+            let pending = match recorder.admit(permit, &facts.to_journal()) {
+                Ok(pending) => pending,
+                Err(Full) => {
+                    shared.engine.cancel(reservation, now);
+                    return Err(Error::LedgerFull);
+                }
+            };
+            shared.call_begins();
             let admitted = Admitted {
                 shared: Arc::clone(shared),
                 facts,
-                held: Some((reservation, permit)),
+                held: Some((reservation, pending)),
+                attempts: 0,
                 if_dropped: Ending::unused(Outcome::ClientGone, None),
                 allowance,
                 first_byte_ms: None,
@@ -198,11 +127,16 @@ fn allowed(rule: Rule, output: u64, held: u64) -> (u64, Allowance) {
 }
 
 impl Admitted {
-    /// Ends the call: charges what it used and writes its line.
-    pub(crate) fn settle(mut self, ending: Ending) {
+    /// Ends the call: charges what it used and writes its line. The last byte of its answer waits for what is returned.
+    pub(crate) fn settle(mut self, ending: Ending) -> Synced {
         // If a fault comes in between, dropping it ends it the same way.
         self.if_dropped = ending;
-        self.end(ending);
+        self.end(ending)
+    }
+
+    /// How often the call was sent upstream, to be counted on.
+    pub(crate) fn attempts(&mut self) -> &mut u8 {
+        &mut self.attempts
     }
 
     /// What to do if the call is dropped from here on: its caller left, or the gateway stops.
@@ -218,6 +152,7 @@ impl Admitted {
     /// The first byte of the answer came.
     pub(crate) fn mark_first_byte(&mut self) {
         let since = self.shared.clock.now().mono_ns.saturating_sub(self.facts.admitted_at.mono_ns);
+        self.shared.numbers.answered(self.facts.operation, since);
         self.first_byte_ms = Some(since / 1_000_000);
     }
 
@@ -233,10 +168,18 @@ impl Admitted {
     /// Asks for more output of a stream that is admitted step by step. Held until the call ends, if it is granted.
     pub(crate) fn top_up(&mut self, tokens: u64) -> TopUp {
         let now = self.shared.clock.now();
-        match &mut self.held {
-            Some((reservation, _)) => self.shared.engine.top_up(reservation, tokens, now),
-            None => TopUp::Granted,
+        let Some((reservation, pending)) = &mut self.held else { return TopUp::Granted };
+        let answer = self.shared.engine.top_up(reservation, tokens, now);
+        if answer == TopUp::Granted {
+            let output = reservation.held().tokens.saturating_sub(self.facts.outset.prompt);
+            if pending.hold(output, now).is_err() {
+                // Granted and not written down, it would be forgotten if the process ended; so it is not used, and goes
+                // back when the call ends.
+                let verdict = Verdict::Wait { nanos: 0, hold_may_end: true };
+                return TopUp::Refused { limit: 0, verdict };
+            }
         }
+        answer
     }
 
     pub(crate) fn facts(&self) -> &Facts {
@@ -262,17 +205,22 @@ impl Admitted {
         self.counted(self.facts.output)
     }
 
-    fn end(&mut self, ending: Ending) {
+    fn end(&mut self, ending: Ending) -> Synced {
         // Read first: whatever goes wrong with it leaves the call to be ended once more.
         let now = self.shared.clock.now();
-        let Some((reservation, permit)) = self.held.take() else { return };
+        let Some((reservation, pending)) = self.held.take() else { return Synced::already() };
         let cost = self.facts.cost(&ending.usage);
         let used = Size { tokens: ending.usage.total(), usd: cost.unwrap_or_default() };
-        let now = self.shared.engine.settle(reservation, used, now);
+        let settled = self.shared.engine.settle(reservation, used, now);
         self.learn(&ending);
-        self.log(&ending, now);
-        permit.record(self.entry(ending, cost, now));
+        self.log(&ending, settled.at);
+        let took_ns = settled.at.mono_ns.saturating_sub(self.facts.admitted_at.mono_ns);
+        self.shared.numbers.ended(self.facts.operation, ending.outcome, &ending.usage, took_ns);
+        #[cfg(feature = "otel")]
+        crate::spans::ended(&self.shared, &self.facts, &ending, settled.at);
+        let synced = pending.settle(self.entry(ending, cost, settled));
         self.shared.call_ends();
+        synced
     }
 
     /// An answer that came to its end tells what the next one may be like.
@@ -284,30 +232,24 @@ impl Admitted {
         }
     }
 
-    fn entry(&mut self, ending: Ending, cost: Option<Usd>, now: Now) -> Entry {
+    fn entry(&mut self, ending: Ending, cost: Option<Usd>, Settled { at, late }: Settled) -> Entry {
         let facts = &mut self.facts;
-        let group = &facts.caller.group;
         Entry {
             request_id: facts.request_id,
-            admitted_ms: facts.admitted_at.wall_ms,
-            settled_ms: now.wall_ms,
-            workspace: group.workspace,
-            groups: Arc::clone(&facts.groups),
-            external_entity_id: Arc::clone(&group.metadata.external_entity_id),
+            admitted: facts.admitted_at,
+            settled: at,
+            terms: Arc::clone(&facts.terms),
             key_prefix: Arc::clone(&facts.caller.key.prefix),
-            slug: facts.slug.clone(),
-            provider: facts.provider,
-            upstream_model: Arc::clone(&facts.upstream_model),
-            route: facts.operation.path(),
+            route: facts.operation.path().into(),
+            attempts: self.attempts,
             usage: ending.usage,
+            late,
             outcome: ending.outcome,
             upstream_status: ending.status,
             first_byte_ms: self.first_byte_ms,
             metadata: facts.metadata.take(),
             user: facts.user.take(),
             cost,
-            price: facts.price.take(),
-            lines: Arc::clone(&facts.lines),
         }
     }
 
@@ -342,6 +284,7 @@ impl Drop for Admitted {
         if self.shared.is_draining() {
             ending.outcome = Outcome::Shutdown;
         }
-        self.end(ending);
+        // Nobody is there to wait for it.
+        drop(self.end(ending));
     }
 }

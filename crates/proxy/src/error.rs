@@ -5,13 +5,14 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
+use outbound::DialError;
 use storage::TurnedAway;
 use wire::{Dialect, ErrorBody, Malformed, Operation};
 
 use crate::barred::Barred;
 use crate::body::Body;
 use crate::refusal::Refused;
-use crate::upstream::{DialError, SendError};
+use crate::upstream::SendError;
 
 /// Why a call got no answer from a model.
 #[derive(Debug)]

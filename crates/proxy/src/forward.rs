@@ -121,7 +121,7 @@ async fn exchange(
     let request = match destination.post(admitted.facts().operation, headers, body) {
         Ok(request) => request,
         Err(error) => {
-            admitted.settle(Ending::unused(Outcome::NotReached, None));
+            admitted.settle(Ending::unused(Outcome::NotReached, None)).wait().await;
             return Err(error);
         }
     };
@@ -131,13 +131,14 @@ async fn exchange(
     };
     admitted.if_dropped(Ending { usage: usage_if_left, outcome: Outcome::ClientGone, status: None });
     let timeouts = admitted.shared().settings.upstream.timeouts;
-    let sent = worker.upstream.send(&destination.origin, request);
+    let sent = worker.upstream.send(&destination.origin, request, admitted.attempts());
     let answer = match tokio::time::timeout(timeouts.first_byte, sent).await {
         Ok(Ok(answer)) => answer,
-        Ok(Err(failure)) => return Err(not_answered(admitted, failure)),
+        Ok(Err(failure)) => return Err(not_answered(admitted, failure).await),
         Err(_) => {
             let usage = admitted.counted(0);
-            admitted.settle(Ending { usage, outcome: Outcome::UpstreamTimeout, status: None });
+            let ending = Ending { usage, outcome: Outcome::UpstreamTimeout, status: None };
+            admitted.settle(ending).wait().await;
             return Err(UpstreamFailure::Timeout("no answer within upstream.first_byte_timeout").into());
         }
     };
@@ -146,8 +147,8 @@ async fn exchange(
 }
 
 /// Refused connections and breaks before an answer: nothing was generated as far as anyone can tell.
-fn not_answered(admitted: Box<Admitted>, failure: SendError) -> Error {
-    admitted.settle(Ending::unused(Outcome::NotReached, None));
+async fn not_answered(admitted: Box<Admitted>, failure: SendError) -> Error {
+    admitted.settle(Ending::unused(Outcome::NotReached, None)).wait().await;
     UpstreamFailure::from(failure).into()
 }
 

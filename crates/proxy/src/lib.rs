@@ -15,11 +15,13 @@ mod barred;
 mod body;
 mod drain;
 mod error;
+mod facts;
 mod forward;
 mod gather;
 mod intake;
 mod meter;
 mod models;
+mod numbers;
 pub mod openapi;
 mod outgoing;
 mod paths;
@@ -32,6 +34,8 @@ mod reply;
 mod route;
 mod serve;
 mod settings;
+#[cfg(feature = "otel")]
+mod spans;
 mod steps;
 mod target;
 mod upstream;
@@ -39,8 +43,11 @@ mod user;
 mod worker;
 
 pub use body::Body;
+pub use numbers::{Histogram, Reason, Totals};
 pub use outgoing::Outgoing;
 pub use probe::{Probed, probe};
 pub use settings::{Bearer, CallLog, DeclaredUsers, OnClientGone, Settings, Timeouts, UpstreamSettings};
-pub use upstream::{DialError, Dialer, Origin, Trust, Upstream, dial};
+#[cfg(feature = "otel")]
+pub use spans::{Span, Spans};
+pub use upstream::Upstream;
 pub use worker::{Shared, Worker};

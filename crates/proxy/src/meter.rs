@@ -18,6 +18,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use domain::{Outcome, Usage};
 use limits::TopUp;
+use storage::Synced;
 use tokio::time::{Instant, Sleep};
 use wire::{AnswerStream, Cut, Operation, ReportedInput, UsageChunk};
 
@@ -47,6 +48,16 @@ pub(crate) struct MeteredStream {
     /// A limit has ended it.
     is_cut: bool,
     caller: Caller,
+    /// What its end waits for, once it is settled.
+    synced: Option<Synced>,
+    /// Its last piece, which waits.
+    withheld: Option<Withheld>,
+}
+
+/// A piece that goes out when the disk has how the stream ended.
+struct Withheld {
+    synced: Pin<Box<dyn Future<Output = ()> + Send>>,
+    piece: Option<Bytes>,
 }
 
 /// Who takes the stream.
@@ -95,6 +106,8 @@ impl MeteredStream {
             events,
             steps,
             is_cut: false,
+            synced: None,
+            withheld: None,
             request_id: admitted.facts().request_id.to_string(),
             upstream: Some(upstream),
             idle: Box::pin(tokio::time::sleep_until(now + timeouts.idle)),
@@ -104,8 +117,21 @@ impl MeteredStream {
         }
     }
 
-    /// The next piece for the caller; `None` when the stream has ended.
+    /// The next piece for the caller; `None` when the stream has ended. The piece that ends it waits for the disk, where
+    /// the operator wants that.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if self.withheld.is_none() {
+            let piece = std::task::ready!(self.poll_piece(cx));
+            let Some(synced) = self.synced.take().filter(Synced::waits) else { return Poll::Ready(piece) };
+            self.withheld = Some(Withheld { synced: Box::pin(synced.wait()), piece });
+        }
+        if let Some(withheld) = &mut self.withheld {
+            std::task::ready!(withheld.synced.as_mut().poll(cx));
+        }
+        Poll::Ready(self.withheld.take().and_then(|withheld| withheld.piece))
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
             let Some(upstream) = &mut self.upstream else { return Poll::Ready(None) };
             let piece = match upstream.poll_data(cx) {
@@ -233,7 +259,7 @@ impl MeteredStream {
     fn settle(&mut self, outcome: Outcome) {
         let Some(admitted) = self.admitted.take() else { return };
         let usage = self.used(&admitted);
-        admitted.settle(Ending { usage, outcome, status: Some(self.status) });
+        self.synced = Some(admitted.settle(Ending { usage, outcome, status: Some(self.status) }));
     }
 
     fn used(&self, admitted: &Admitted) -> Usage {
@@ -283,7 +309,15 @@ impl MeteredStream {
             steps: self.steps.take(),
             is_cut: self.is_cut,
             caller: Caller::Gone,
+            synced: self.synced.take(),
+            withheld: self.withheld.take(),
         }
+    }
+}
+
+impl std::fmt::Debug for Withheld {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Withheld(..)")
     }
 }
 

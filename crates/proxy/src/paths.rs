@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use domain::{ConfigCaller, ConfigScope, GroupId, LineId, Meter, Now, Slug, Snapshot, Version};
+use domain::{ConfigCaller, ConfigScope, GroupId, LineId, Meter, Now, Slug, Snapshot, Terms, Version};
 use limits::{Epoch, Measure, Owner, Path, PathLimit, PathSpec, Usual};
 use storage::PathOf;
 
@@ -44,12 +44,10 @@ pub(crate) struct Lane {
     pub(crate) weighs: bool,
     /// Whether a limit is in USD.
     pub(crate) limits_usd: bool,
-    /// The lines of model configs among its limits.
-    pub(crate) lines: Arc<[(LineId, Meter)]>,
+    /// What its calls have in common: who pays, who serves, at what price.
+    pub(crate) terms: Arc<Terms>,
     /// How long the answers usually are.
     pub(crate) usual: Usual,
-    /// The calling group first, the root last.
-    pub(crate) groups: Arc<[GroupId]>,
 }
 
 /// The paths one worker has compiled.
@@ -111,16 +109,24 @@ pub(crate) fn compile(
     let spec = PathSpec { shown: shared.settings.shown, ..shared.store.path_spec(snapshot, call, now) };
     let weighs = spec.all_limits().any(|limit| limit.counter.measure.weighs());
     let limits_usd = spec.all_limits().any(|limit| limit.counter.measure.counts_usd());
-    let lines = spec.all_limits().filter_map(line).collect();
+    let terms = Terms {
+        workspace: group.workspace,
+        groups: snapshot.lineage(group).map(|group| group.id).collect(),
+        external_entity_id: Arc::clone(&group.metadata.external_entity_id),
+        slug: slug.clone(),
+        provider: destination.endpoint.target.provider.name().into(),
+        upstream_model: destination.model.clone().unwrap_or_else(|| slug.as_str().into()),
+        price: destination.price.clone(),
+        lines: spec.all_limits().filter_map(line).collect(),
+    };
     Lane {
         slug: slug.clone(),
         epoch: spec.epoch,
         destination: Arc::clone(destination),
         weighs,
         limits_usd,
-        lines,
+        terms: Arc::new(terms),
         usual: shared.engine.outputs().of(group.id, slug),
-        groups: snapshot.lineage(group).map(|group| group.id).collect(),
         path: shared.engine.bind(spec, now),
     }
 }

@@ -61,7 +61,7 @@ async fn call(shared: &Shared, upstream: &Upstream, destination: &Destination) -
         | Provider::BasetenModelApi => Operation::ChatCompletions,
     };
     let before = shared.clock.now();
-    let sent = upstream.send(&destination.origin, request(destination, operation)?).await;
+    let sent = upstream.send(&destination.origin, request(destination, operation)?, &mut 0).await;
     let answer = sent.map_err(UpstreamFailure::from)?;
     let first_byte_ms = shared.clock.now().mono_ns.saturating_sub(before.mono_ns) / 1_000_000;
     let status = answer.status();

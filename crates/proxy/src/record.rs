@@ -9,9 +9,9 @@ use domain::{Admission, Now, RequestId};
 use limits::{Refusal, Seen, Size};
 use storage::{DecisionFacts, DecisionOutcome, TurnedAway};
 
-use crate::admit::Facts;
 use crate::authenticate::Caller;
 use crate::error::Error;
+use crate::facts::Facts;
 use crate::paths::Lane;
 use crate::route::shown;
 use crate::worker::Shared;
@@ -26,6 +26,9 @@ pub(crate) fn admitted(shared: &Shared, lane: &Lane, facts: &Facts, held: Size, 
 
 /// A call that a limit refused.
 pub(crate) fn refused(shared: &Shared, lane: &Lane, facts: &Facts, refusal: &Refusal) {
+    let binding = lane.path.limits().get(refusal.limit);
+    let kind = binding.map_or("limit", |binding| refusal.verdict.code(binding.counter.measure));
+    shared.store.note_refused(&lane.terms, kind, refusal.at);
     let outcome = DecisionOutcome::Refused { binding: refusal.limit, verdict: refusal.verdict };
     if shared.store.decisions().keeps(outcome) {
         let noted = noted(lane, facts, refusal.at, refusal.asked, outcome);

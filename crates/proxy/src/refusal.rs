@@ -51,6 +51,11 @@ impl Refused {
         Face { status, kind, code, param: None, message }
     }
 
+    /// What the limit that binds is on.
+    pub(crate) fn measure(&self) -> Measure {
+        self.limit.counter.measure
+    }
+
     /// Bifrost's word for the kind of limit.
     pub(crate) fn word(&self) -> &'static str {
         match self.limit.counter.measure {
@@ -141,7 +146,15 @@ mod tests {
         let owner = Owner::Model(GroupId(1), slug.clone());
         let counter = CounterKey { owner, measure: Measure::Concurrency };
         let source = Source::Group(GroupId(1));
-        let limit = PathLimit { counter, threshold, source, scope, since: Version(0), opening: 0 };
+        let limit = PathLimit {
+            counter,
+            threshold,
+            source,
+            scope,
+            since: Version(0),
+            opening: 0,
+            recent: limits::Recent::default(),
+        };
         let (asked, budget_status) = (Size::default(), StatusCode::PAYMENT_REQUIRED);
         Refused { limit, verdict, slug, used: None, asked, at_ms: 0, budget_status }
     }

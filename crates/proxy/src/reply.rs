@@ -19,7 +19,8 @@ const PASSED: [HeaderName; 4] = [
     HeaderName::from_static("openai-version"),
 ];
 
-/// Turns the upstream's answer into ours. Settles on every way out but a stream, which settles at its own end.
+/// Turns the upstream's answer into ours. Settles on every way out but a stream, which settles at its own end. What is
+/// settled goes out once the disk has it, where the operator wants that.
 pub(crate) async fn reply(
     mut admitted: Box<Admitted>,
     answer: Answer,
@@ -31,7 +32,7 @@ pub(crate) async fn reply(
         // A compressed 2xx was generated all the same; its usage cannot be read, so the prompt is what we can charge.
         let usage = if status.is_success() { admitted.counted(0) } else { domain::Usage::NONE };
         let outcome = Outcome::UpstreamError;
-        admitted.settle(Ending { usage, outcome, status: Some(status.as_u16()) });
+        admitted.settle(Ending { usage, outcome, status: Some(status.as_u16()) }).wait().await;
         return Err(failure.into());
     }
     admitted.answered(status);
@@ -93,20 +94,22 @@ async fn whole(admitted: Box<Admitted>, body: UpstreamBody, status: StatusCode) 
         Ok(gathered) => gathered,
         Err(broken) => {
             let usage = admitted.counted(guess(broken.seen));
-            admitted.settle(Ending { usage, outcome: broken.outcome, status });
+            admitted.settle(Ending { usage, outcome: broken.outcome, status }).wait().await;
             return Err(broken.failure.into());
         }
     };
     let answer = wire::read_whole(admitted.facts().operation, bytes, admitted.facts().slug.as_str());
     match answer.usage {
-        Some(usage) => admitted.settle(Ending { usage, outcome: Outcome::Completed, status }),
+        Some(usage) => {
+            admitted.settle(Ending { usage, outcome: Outcome::Completed, status }).wait().await;
+        }
         None if is_json(&answer.body) => {
             let usage = admitted.counted(answer.output_guess);
-            admitted.settle(Ending { usage, outcome: Outcome::Completed, status });
+            admitted.settle(Ending { usage, outcome: Outcome::Completed, status }).wait().await;
         }
         None => {
             let usage = admitted.counted(guess(answer.body.len()));
-            admitted.settle(Ending { usage, outcome: Outcome::UpstreamError, status });
+            admitted.settle(Ending { usage, outcome: Outcome::UpstreamError, status }).wait().await;
             return Err(UpstreamFailure::Garbage("a body that is not JSON").into());
         }
     }
@@ -122,14 +125,14 @@ async fn refused_upstream(
     let code = Some(status.as_u16());
     match gather(admitted.shared(), body).await {
         Ok(Gathered { bytes, place }) => {
-            admitted.settle(Ending::unused(Outcome::Completed, code));
+            admitted.settle(Ending::unused(Outcome::Completed, code)).wait().await;
             let mut response = Response::new(Body::from(gather::held(bytes, place)));
             let source = HeaderValue::from_static("upstream");
             response.headers_mut().insert("x-tollgate-error-source", source);
             Ok(response)
         }
         Err(broken) => {
-            admitted.settle(Ending::unused(broken.outcome, code));
+            admitted.settle(Ending::unused(broken.outcome, code)).wait().await;
             Err(broken.failure.into())
         }
     }

@@ -10,11 +10,12 @@ use limits::{Outset, Rule, Shows};
 use tokens::Tokenizer;
 use wire::{Call, Dialect, Operation};
 
-use crate::admit::{Admitted, Facts, Outlook, admit};
+use crate::admit::{Admitted, Outlook, admit};
 use crate::authenticate::{Caller, authenticate};
 use crate::barred::Barred;
 use crate::body::Body;
 use crate::error::Error;
+use crate::facts::Facts;
 use crate::forward::{Outbound, forward};
 use crate::intake;
 use crate::models;
@@ -77,6 +78,7 @@ impl Worker {
         let shown = trace.id.to_string();
         let mut response = answer.unwrap_or_else(|error| {
             self.log(&trace, &error);
+            self.count(&trace, &error);
             error.render(dialect, &shown)
         });
         if trace.unread {
@@ -137,6 +139,7 @@ impl Worker {
         let (admitted, route) = self.admitted(trace, view, headers, &call).await?;
         let outbound = Outbound::new(&call, body, headers, (&route, admitted.allowance()));
         drop(call);
+        self.shared.numbers.forwarded(self.shared.clock.now().mono_ns.saturating_sub(trace.began.mono_ns));
         forward(self, admitted, outbound).await
     }
 
@@ -175,7 +178,9 @@ impl Worker {
             let rule = self.rule(call, &route, &lane).inspect_err(note)?;
             let outset = outset(call, prompt, &route, &lane);
             let facts = Facts::new(trace.id, (caller, user), (&route, &lane), (call, outset));
-            match admit(&self.shared, &lane, facts, rule, &self.seen).await? {
+            #[cfg(feature = "otel")]
+            let facts = facts.traced(headers);
+            match admit(self, &lane, facts, rule).await? {
                 Outlook::Admitted(admitted, standings) => {
                     let at = admitted.facts().admitted_at;
                     trace.id = admitted.facts().request_id;
@@ -233,6 +238,15 @@ impl Worker {
         let shows = if is_seen { Shows::AsWritten } else { Shows::AtTheEnd };
         let least = self.shared.settings.hard_min_output.max(call.output_min().unwrap_or(0));
         Ok(Rule::new(route.admission, shows, least))
+    }
+
+    /// What was admitted is counted where it ends.
+    fn count(&self, trace: &Trace, error: &Error) {
+        match (error, &trace.rates) {
+            (Error::Refused(refused), _) => self.shared.numbers.refused(refused.measure()),
+            (_, None) => self.shared.numbers.turned_away(error),
+            (_, Some(_)) => {}
+        }
     }
 
     fn log(&self, trace: &Trace, error: &Error) {

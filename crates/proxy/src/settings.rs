@@ -1,10 +1,8 @@
 //! What an operator may choose about the data plane. Plain values; `gateway` fills them from the configuration file.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use domain::destination::Network;
 use domain::{Admission, SecretValue, Unpriced};
 use http::StatusCode;
 use limits::Shown;
@@ -87,10 +85,6 @@ pub struct UpstreamSettings {
     pub timeouts: Timeouts,
     /// Idle connections kept per upstream and worker.
     pub idle_max: usize,
-    /// Private networks that targets may point at when no operator wrote them.
-    pub allow_networks: Vec<Network>,
-    /// Where we listen ourselves: never dialled, or a call would go round for ever.
-    pub own_listeners: Vec<SocketAddr>,
     /// Root of OpenAI's API.
     pub openai_base_url: String,
     /// Root of Anthropic's API.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use domain::destination::BaseUrl;
 use domain::{Endpoint, EndpointId, Pricing, Provider, SecretValue, Snapshot, Target, Version};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
+use outbound::{Origin, Trust};
 use tokens::Tokenizer;
 use wire::{Dialect, Operation};
 
@@ -14,7 +15,6 @@ use crate::barred::Barred;
 use crate::error::{Error, UpstreamFailure};
 use crate::outgoing::Outgoing;
 use crate::settings::UpstreamSettings;
-use crate::upstream::{Origin, Trust};
 
 /// Endpoints one worker remembers; past this it forgets all and begins anew.
 const REMEMBERED_MAX: usize = 10_000;

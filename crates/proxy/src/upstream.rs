@@ -5,8 +5,6 @@
 //!
 //! Begins at [`Upstream::send`].
 
-mod address;
-mod dial;
 mod pool;
 
 use std::pin::Pin;
@@ -19,39 +17,15 @@ use domain::{Clock, Now};
 use http::{Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use hyper::client::conn::http1::SendRequest;
+use outbound::{DialError, Dialer, Origin};
 
-pub use self::dial::{DialError, Dialer, dial};
 use self::pool::Pool;
 use crate::outgoing::Outgoing;
 
 /// How long a pooled connection may take to become ready for its next request; a healthy one is at once.
 const READY_MAX: Duration = Duration::from_millis(100);
 
-/// Where a connection leads, and under which rules it may be dialled.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Origin {
-    /// Whether it speaks TLS.
-    pub tls: bool,
-    /// A name or a literal address.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-    /// Who answers for it.
-    pub trust: Trust,
-}
-
-/// How far an origin may reach into private networks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Trust {
-    /// An operator wrote it: private and loopback addresses are allowed wherever they lie.
-    Operator,
-    /// Somebody else did: only inside the networks that the operator named.
-    Tenant,
-}
-
-/// A connection ready for one request.
-type Connection = SendRequest<Outgoing>;
+type Connection = outbound::Connection<Outgoing>;
 
 /// Why a request got no answer.
 #[derive(Debug)]
@@ -80,16 +54,19 @@ impl Upstream {
     /// Sends a request and waits for the header of its answer.
     ///
     /// It is sent once; only a pooled connection that failed before a byte of it was written is replaced by a new one.
+    /// How often that was tried is counted in `attempts`, also if this is not waited for to its end.
     pub(crate) async fn send(
         &self,
         origin: &Origin,
         request: Request<Outgoing>,
+        attempts: &mut u8,
     ) -> Result<Response<UpstreamBody>, SendError> {
         let mut request = request;
         while let Some(mut connection) = self.pool.take(origin, self.clock.now()) {
             if !becomes_ready(&mut connection).await {
                 continue;
             }
+            *attempts = attempts.saturating_add(1);
             match connection.try_send_request(request).await {
                 Ok(answer) => return Ok(self.leased(answer, origin, connection)),
                 Err(mut failed) => match failed.take_message() {
@@ -98,6 +75,7 @@ impl Upstream {
                 },
             }
         }
+        *attempts = attempts.saturating_add(1);
         let mut connection = self.dialer.connect(origin).await.map_err(SendError::Dial)?;
         let answer = connection.send_request(request).await.map_err(SendError::Broken)?;
         Ok(self.leased(answer, origin, connection))

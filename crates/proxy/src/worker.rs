@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex};
 
 use domain::Clock;
 use limits::{Engine, Seen};
-use storage::Store;
+use storage::{Recorder, Store};
 use tokio::sync::Semaphore;
 
 use crate::drain::Drains;
 use crate::gather::AnswerRoom;
+use crate::numbers::{Numbers, Totals};
 use crate::paths::Paths;
 use crate::settings::Settings;
 use crate::target::Targets;
@@ -29,6 +30,9 @@ pub struct Shared {
     pub(crate) buffered: AtomicUsize,
     pub(crate) answer_room: AnswerRoom,
     pub(crate) drains: Drains,
+    pub(crate) numbers: Numbers,
+    #[cfg(feature = "otel")]
+    pub(crate) spans: std::sync::OnceLock<crate::spans::Spans>,
     /// Places for long prompts to be counted beside the threads that serve calls.
     pub(crate) counts: Arc<Semaphore>,
     in_flight: AtomicUsize,
@@ -46,6 +50,9 @@ impl Shared {
             clock,
             answer_room: AnswerRoom::new(settings.buffered_max),
             drains: Drains::new(settings.drain_timeout),
+            numbers: Numbers::default(),
+            #[cfg(feature = "otel")]
+            spans: std::sync::OnceLock::new(),
             settings,
             buffered: AtomicUsize::new(0),
             counts: Arc::new(Semaphore::new(COUNTS_MAX)),
@@ -83,6 +90,31 @@ impl Shared {
         self.in_flight.load(Ordering::Acquire)
     }
 
+    /// What calls came to since the start.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        self.numbers.totals()
+    }
+
+    /// Spans that were dropped since the start; none where no spans are wanted.
+    #[cfg(feature = "otel")]
+    #[must_use]
+    pub fn spans_lost(&self) -> Option<u64> {
+        self.spans.get().map(crate::spans::Spans::lost)
+    }
+
+    /// From now on spans of calls are handed over there. The first such place counts.
+    #[cfg(feature = "otel")]
+    pub fn trace(&self, spans: crate::spans::Spans) {
+        let _ = self.spans.set(spans);
+    }
+
+    /// Bytes of request bodies that have room in memory now.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.buffered.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn call_begins(&self) {
         self.in_flight.fetch_add(1, Ordering::AcqRel);
     }
@@ -92,13 +124,15 @@ impl Shared {
     }
 }
 
-/// One data-plane thread: its own connections upstream and its own memory of compiled paths.
+/// One data-plane thread: its own connections upstream, its own lane of the journal and its own memory of compiled paths.
 #[derive(Debug)]
 pub struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) upstream: Upstream,
     pub(crate) paths: Paths,
     pub(crate) targets: Targets,
+    /// Its own way into the journal.
+    pub(crate) recorder: Recorder,
     /// What the last admission saw: kept for its room.
     pub(crate) seen: Mutex<Seen>,
 }
@@ -108,7 +142,8 @@ impl Worker {
     #[must_use]
     pub fn new(shared: Arc<Shared>, upstream: Upstream) -> Arc<Self> {
         let (paths, targets) = (Paths::default(), Targets::default());
-        Arc::new(Self { shared, upstream, paths, targets, seen: Mutex::default() })
+        let recorder = shared.store.recorder();
+        Arc::new(Self { shared, upstream, paths, targets, recorder, seen: Mutex::default() })
     }
 
     /// Closes upstream connections that nobody used for a while. Called every minute.

@@ -8,7 +8,7 @@ use domain::{Admission, GroupId, LimitType, Now, RequestId, Unit, Version, Works
 use limits::{
     CounterKey, CounterScope, Fit, LimitState, Measure, Owner, PathLimit, Reading, Size, Source, Verdict,
 };
-use storage::{DecisionBounds, DecisionFacts, DecisionOutcome, MasterKey, Options, Store};
+use storage::{DecisionBounds, DecisionFacts, DecisionOutcome, JournalOptions, MasterKey, Options, Store};
 
 /// Bytes on disk, as by default.
 const ON_DISK: u64 = 64 << 20;
@@ -30,6 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         engine: Arc::new(limits::Engine::new()),
         now: Now::default(),
         decisions,
+        journal: JournalOptions::default(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let store = Store::open(options)?;
@@ -108,6 +109,7 @@ fn limit(level: u64) -> PathLimit {
         scope: CounterScope::Ancestor,
         since: Version(0),
         opening: 0,
+        recent: limits::Recent::default(),
     }
 }
 

@@ -16,8 +16,9 @@ use std::time::Duration;
 
 use domain::Entry;
 
-pub(crate) use self::job::{EditJob, FlushJob, Prepared};
+pub(crate) use self::job::{DeskJob, EditJob, FlushJob, Prepared};
 use crate::embedded::Books;
+use crate::journal::Pin;
 use crate::ledger::Room;
 
 /// How long a first entry waits for others to share its transaction.
@@ -31,10 +32,12 @@ const CLOSE_ATTEMPTS: u32 = 20;
 
 /// What the committer is asked to do.
 pub(crate) enum Message {
-    /// Write this; its room is taken.
-    Entry(Box<Entry>),
+    /// Write this; its room is taken, and what the journal says of it is kept until it is written.
+    Entry(Box<Entry>, Option<Pin>),
     /// Make this edit.
     Edit(EditJob),
+    /// Write this, which is neither.
+    Desk(DeskJob),
     /// Say when everything before this is on disk.
     Flush(FlushJob),
     /// Write when management keys were last used. Asked for once a minute, so it takes no room.
@@ -47,6 +50,7 @@ pub(crate) enum Message {
 enum After {
     Time,
     Edit(EditJob),
+    Desk(DeskJob),
     Flush(FlushJob),
     LastUsed,
     Close,
@@ -58,13 +62,15 @@ pub(crate) struct Committer {
     room: Arc<Room>,
     /// Recorded and not yet on disk, oldest first. Bounded by the room.
     backlog: Vec<Entry>,
+    /// What keeps them in the journal, entry by entry.
+    pins: Vec<Option<Pin>>,
     /// Flushes that came while the disk refused. Bounded like edits.
     flushes: Vec<FlushJob>,
 }
 
 impl Committer {
     pub(crate) fn new(books: Books, receiver: Receiver<Message>, room: Arc<Room>) -> Self {
-        Self { books, receiver, room, backlog: Vec::new(), flushes: Vec::new() }
+        Self { books, receiver, room, backlog: Vec::new(), pins: Vec::new(), flushes: Vec::new() }
     }
 
     /// Works until closed. However it ends, no permit is given afterwards.
@@ -80,6 +86,8 @@ impl Committer {
                 // Without its answer, the one who asked is told that storage is unavailable.
                 After::Edit(job) if written.is_err() => drop(job),
                 After::Edit(job) => self.books.edit(job),
+                After::Desk(job) if written.is_err() => drop(job),
+                After::Desk(job) => job.run(&mut self.books),
                 After::Flush(flush) => self.flushes.push(flush),
                 After::LastUsed => self.books.write_last_used(),
                 After::Close => return self.finish(),
@@ -118,11 +126,13 @@ impl Committer {
     /// Keeps an entry for the batch; anything else ends the batch.
     fn put_aside(&mut self, message: Message) -> Option<After> {
         match message {
-            Message::Entry(entry) => {
+            Message::Entry(entry, pin) => {
                 self.backlog.push(*entry);
+                self.pins.push(pin);
                 None
             }
             Message::Edit(job) => Some(After::Edit(job)),
+            Message::Desk(job) => Some(After::Desk(job)),
             Message::Flush(flush) => Some(After::Flush(flush)),
             Message::LastUsed => Some(After::LastUsed),
             Message::Close => Some(After::Close),
@@ -146,7 +156,7 @@ impl Committer {
         while !self.backlog.is_empty() {
             let batch = self.backlog.len().min(BATCH_MAX);
             match self.books.write_entries(&self.backlog[..batch]) {
-                Ok(()) => self.backlog.drain(..batch),
+                Ok(_) => self.backlog.drain(..batch),
                 Err(error) => {
                     if self.room.shut() {
                         tracing::error!(%error, "the ledger cannot be written; no call is admitted until it can");
@@ -154,7 +164,8 @@ impl Committer {
                     return Err(Refused);
                 }
             };
-            self.room.give_back(batch);
+            self.pins.drain(..batch);
+            self.room.wrote(batch);
             if self.room.reopen() {
                 tracing::info!("the ledger can be written again");
             }

@@ -9,7 +9,7 @@ use domain::{
     ModelConfig, Now, Slug, Snapshot, Unit, Version, WorkspaceId, binding_limits, ceilings, matching_configs,
 };
 use limits::{
-    ConfigLine, CounterKey, CounterScope, Epoch, Measure, Owner, PathLimit, PathSpec, Shown, Source,
+    ConfigLine, CounterKey, CounterScope, Epoch, Measure, Owner, PathLimit, PathSpec, Recent, Shown, Source,
 };
 
 use crate::embedded::line_counter;
@@ -69,6 +69,7 @@ impl Store {
             scope: scope(binding.owner),
             since: binding.limit.since,
             opening: self.opening(group.enforcement, &binding, slug, now),
+            recent: self.recent(group.enforcement, &binding, slug, now),
         };
         let ceiling = |ceiling: Ceiling| PathLimit {
             counter: CounterKey {
@@ -81,6 +82,7 @@ impl Store {
             // Whatever it counts is in flight, so it has no history that a gap could break.
             since: Version::default(),
             opening: 0,
+            recent: Recent::default(),
         };
         let binding = binding_limits(snapshot, group, slug.as_str()).into_iter().map(limit);
         let ceilings = ceilings(snapshot, group, slug.as_str()).into_iter().map(ceiling);
@@ -104,6 +106,16 @@ impl Store {
             })
         });
         limits.collect()
+    }
+
+    /// What a rolling counter begins with if it has to be opened soon after a restart.
+    fn recent(&self, mode: Enforcement, binding: &BindingLimit, slug: &Slug, now: Now) -> Recent {
+        match binding.limit.unit {
+            Unit::Second | Unit::Minute => {
+                self.inner().recent.of(binding.owner, UseScope::of(mode), slug, now)
+            }
+            Unit::Day => Recent::default(),
+        }
     }
 
     /// What a DAY counter begins with if it has to be opened: what its owner has used today.
@@ -138,6 +150,7 @@ pub(crate) fn line_limit(
         // A line that comes back is another one.
         since: Version::default(),
         opening,
+        recent: Recent::default(),
     }
 }
 

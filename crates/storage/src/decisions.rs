@@ -98,6 +98,11 @@ impl Decisions {
         tokio::task::spawn_blocking(look).await.map_err(|_| Unavailable)
     }
 
+    /// Refusals that could not be kept on disk, since the store was opened.
+    pub(crate) fn lost(&self) -> u64 {
+        self.disk.as_ref().map_or(0, Disk::lost)
+    }
+
     /// Writes what has been handed over, and ends.
     pub(crate) fn close(&self) {
         if let Some(disk) = &self.disk {

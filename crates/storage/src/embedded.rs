@@ -6,16 +6,29 @@
 //! Knows nothing of: queues and threads.
 //! Begins at [`open`].
 
+mod audit;
 mod books;
 mod config_rows;
+mod copy_store;
+mod correction_rows;
+pub(crate) mod delivery_rows;
 mod entry_rows;
+mod event_pages;
+mod event_rows;
 mod fields;
+mod history_rows;
 mod ledger_rows;
 mod line_edits;
 mod line_records;
 mod load;
 mod lock;
 mod migrations;
+mod prune;
+mod refusal_rows;
+mod rollup_rows;
+mod span_rows;
+mod terms;
+mod webhook_rows;
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::Read;
@@ -28,20 +41,29 @@ use arc_swap::ArcSwap;
 use domain::{Now, Snapshot, Version};
 use rusqlite::{Connection, OpenFlags};
 
+pub(crate) use self::audit::run as audit;
 pub(crate) use self::books::Books;
+pub(crate) use self::copy_store::{copy_store, told_by_copy};
+pub(crate) use self::correction_rows::{read as read_corrections, write as correct};
 pub use self::entry_rows::LedgerLine;
 pub(crate) use self::entry_rows::{
     read as read_entry, read_after as read_entries_after, read_last as read_last_entries,
 };
+pub(crate) use self::event_pages::{page as event_page, read as read_events, window as event_window};
+pub(crate) use self::fields::{count, id, read_count};
+pub(crate) use self::history_rows::read as history;
 pub(crate) use self::ledger_rows::ever_used;
 pub(crate) use self::line_edits::read as read_line_edits;
 pub use self::line_edits::{LineEdit, UseChange};
 pub(crate) use self::line_records::{counter as line_counter, home as line_home};
+pub(crate) use self::prune::batch as prune;
+pub(crate) use self::refusal_rows::write as write_refusals;
+pub(crate) use self::rollup_rows::HOUR_MS;
 use crate::error::OpenError;
 use crate::vault::Vault;
 
 /// The store's file in the data directory.
-const FILE: &str = "tollgate.db";
+pub(crate) const FILE: &str = "tollgate.db";
 /// SQLite 3.51.3: earlier ones can corrupt a write-ahead log.
 const SQLITE_MIN: i32 = 3_051_003;
 /// How long to wait for another connection, such as a backup's.
@@ -97,7 +119,8 @@ pub(crate) fn open(
     let fresh = snapshot.version() == Version::default();
     let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
     let (today, line_use, last_used) = (Arc::new(today), Arc::new(line_use), Arc::new(last_used));
-    let shared = books::Shared { vault, engine, snapshot, today, line_use, last_used };
+    let bell = Arc::default();
+    let shared = books::Shared { vault, engine, snapshot, today, line_use, last_used, bell };
     let mut books = Books::new(connection, lock, shared);
     if fresh {
         books.make_default_workspace(now).map_err(doing("making the first workspace"))?;
@@ -107,14 +130,23 @@ pub(crate) fn open(
 
 /// A connection that only reads, for questions beside the committer.
 pub(crate) fn open_reader(dir: &Path) -> Result<Connection, OpenError> {
+    open_file_to_read(&store_file(dir))
+}
+
+fn open_file_to_read(file: &Path) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let doing = OpenError::database("opening the store to read");
     let open = || {
-        let connection = Connection::open_with_flags(store_file(dir), flags)?;
+        let connection = Connection::open_with_flags(file, flags)?;
         connection.busy_timeout(BUSY_WAIT)?;
         Ok(connection)
     };
     open().map_err(doing)
+}
+
+/// One more connection to the file that this one reads.
+pub(crate) fn open_beside(reader: &Connection) -> Result<Connection, OpenError> {
+    open_file_to_read(Path::new(reader.path().unwrap_or_default()))
 }
 
 /// What opening `dir` would meet. Reads the head of the file only: a connection would leave files behind.
@@ -140,13 +172,40 @@ pub(crate) fn inspect(dir: &Path) -> Result<Inspection, OpenError> {
 /// connection would leave files behind; so one with a log beside it is not read.
 pub(crate) fn configuration(dir: &Path) -> Result<Option<Snapshot>, OpenError> {
     let Inspection { exists, schema_found, schema_known, locked, .. } = inspect(dir)?;
-    let log = dir.join(format!("{FILE}-wal"));
-    let has_log = log.try_exists().map_err(OpenError::io("looking for the log", &log))?;
-    if !exists || schema_found != schema_known || (has_log && !locked) {
+    if !exists || schema_found != schema_known || (!locked && has_log(dir)?) {
         return Ok(None);
     }
     let connection = if locked { open_reader(dir)? } else { open_as_it_lies(dir)? };
     load::outline(&connection).map(Some).map_err(OpenError::database("reading the configuration"))
+}
+
+/// The latest schema version that this program knows.
+pub(crate) fn schema_known() -> u32 {
+    migrations::known(migrations::ALL)
+}
+
+/// Takes the lock of a directory whose store is of this program's version, to look at it or to copy it.
+pub(crate) fn lock_at_rest(dir: &Path) -> Result<lock::Lock, OpenError> {
+    let Inspection { exists, schema_found, schema_known, .. } = inspect(dir)?;
+    if !exists {
+        return Err(OpenError::NoStore);
+    }
+    let lock = lock::take(dir)?;
+    match schema_found.cmp(&schema_known) {
+        std::cmp::Ordering::Equal => Ok(lock),
+        std::cmp::Ordering::Less => Err(OpenError::TooOld { found: schema_found, known: schema_known }),
+        std::cmp::Ordering::Greater => Err(OpenError::TooNew { found: schema_found, known: schema_known }),
+    }
+}
+
+/// A connection that only reads, where the lock is ours. Without a log beside it the store is read as it lies there.
+pub(crate) fn open_at_rest(dir: &Path) -> Result<Connection, OpenError> {
+    if has_log(dir)? { open_reader(dir) } else { open_as_it_lies(dir) }
+}
+
+fn has_log(dir: &Path) -> Result<bool, OpenError> {
+    let log = dir.join(format!("{FILE}-wal"));
+    log.try_exists().map_err(OpenError::io("looking for the log", &log))
 }
 
 /// `immutable`: nobody writes, so neither locks nor files of the connection are needed

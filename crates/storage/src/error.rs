@@ -38,6 +38,32 @@ pub enum OpenError {
         /// The latest version this program knows.
         known: u32,
     },
+    /// There is no store in the directory.
+    #[error("there is no store here; name the directory that serve uses")]
+    NoStore,
+    /// An earlier version of the program wrote this store, and only `serve` brings it to this one.
+    #[error(
+        "the store has schema version {found}, this program {known}; start the gateway once, which upgrades it"
+    )]
+    TooOld {
+        /// The version on disk.
+        found: u32,
+        /// The version this program works with.
+        known: u32,
+    },
+    /// A later version of the program wrote this part of the journal.
+    #[error(
+        "{} is in version {found} of the journal, but this program knows version {known}; use the program that wrote it",
+        path.display()
+    )]
+    JournalTooNew {
+        /// The file.
+        path: PathBuf,
+        /// The version that it is written in.
+        found: u32,
+        /// The version this program knows.
+        known: u32,
+    },
     /// Credentials and secrets of this store were made with another master key.
     #[error("the master key is not the one this store was made with")]
     WrongMasterKey,
@@ -76,6 +102,43 @@ impl OpenError {
     pub(crate) fn database(doing: &'static str) -> impl FnOnce(rusqlite::Error) -> Self {
         move |source| Self::Database { doing, source: Box::new(source) }
     }
+}
+
+/// Why a copy was not made, or not put back. Nothing is left of it.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// The data directory or the store.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The directory to make has something in it.
+    #[error("{} is not empty; name a directory that is empty or not there", .0.display())]
+    NotEmpty(PathBuf),
+    /// The directory to make has no name of its own.
+    #[error("{} cannot be made; name a directory that is empty or not there", .0.display())]
+    NoName(PathBuf),
+    /// An earlier one was cut short.
+    #[error("{} is what is left of an earlier copy that was cut short; remove it", .0.display())]
+    Unfinished(PathBuf),
+    /// The master key is not in the data directory.
+    #[error("there is no {}: the master key comes from the environment; copy without it, and keep it apart", .0.display())]
+    NoMasterKey(PathBuf),
+    /// There is no copy, or it was never finished.
+    #[error("{} has no manifest.json: it is no backup, or was cut short; name another", .0.display())]
+    NoManifest(PathBuf),
+    /// A file is not what it was when it was copied.
+    #[error("{} is damaged; use another backup", .0.display())]
+    Damaged(PathBuf),
+    /// Another program made the copy.
+    #[error("the backup has format {found}, but this program knows {known}; use a newer program")]
+    OtherFormat {
+        /// The format of the copy.
+        found: u64,
+        /// The one that this program reads.
+        known: u32,
+    },
+    /// The thread that copied ended by a fault, or the gateway stopped.
+    #[error("the copy was cut short; try again")]
+    Cut,
 }
 
 /// Why an edit was not made. Nothing was changed.

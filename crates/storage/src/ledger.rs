@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 
 use domain::Entry;
 
 use crate::committer::Message;
+use crate::journal::Pin;
 use crate::store::Inner;
 
 /// Entries that may be promised or wait for the disk. At 300 bytes each this bounds memory to about 20 MB.
@@ -16,10 +17,14 @@ pub const LEDGER_PENDING_MAX: usize = 65_536;
 #[derive(Debug, Default)]
 pub(crate) struct Room {
     taken: AtomicUsize,
+    /// Those of them that have been recorded.
+    recorded: AtomicUsize,
     /// The last batch could not be written; it is kept and tried again.
     failing: AtomicBool,
     /// The committer ends or has ended.
     closed: AtomicBool,
+    /// Entries that the disk took.
+    written: AtomicU64,
 }
 
 impl Room {
@@ -28,7 +33,7 @@ impl Room {
         let more = |taken| (taken < LEDGER_PENDING_MAX).then_some(taken + 1);
         self.taken.fetch_update(SeqCst, SeqCst, more).ok()?;
         // Looked at after taking: who closes looks at `taken` after closing, so one of the two sees the other.
-        if self.closed.load(SeqCst) || self.failing.load(SeqCst) {
+        if !self.is_open() {
             self.give_back(1);
             return None;
         }
@@ -37,6 +42,28 @@ impl Room {
 
     pub(crate) fn give_back(&self, entries: usize) {
         self.taken.fetch_sub(entries, SeqCst);
+    }
+
+    /// The disk took so many entries that were recorded; their room is free.
+    pub(crate) fn wrote(&self, entries: usize) {
+        self.recorded.fetch_sub(entries, SeqCst);
+        self.give_back(entries);
+        self.written.fetch_add(u64::try_from(entries).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// Entries on disk since the store was opened.
+    pub(crate) fn written(&self) -> u64 {
+        self.written.load(Relaxed)
+    }
+
+    /// Entries that were recorded and are not on disk.
+    pub(crate) fn recorded(&self) -> usize {
+        self.recorded.load(SeqCst)
+    }
+
+    /// Whether room is given, if there is some.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.closed.load(SeqCst) && !self.failing.load(SeqCst)
     }
 
     pub(crate) fn taken(&self) -> usize {
@@ -71,14 +98,24 @@ impl Permit {
         store.room.take().map(|()| Self { store: Arc::clone(store), used: false })
     }
 
-    /// Books an entry. Neither waits nor fails.
-    pub fn record(mut self, entry: Entry) {
-        let request_id = entry.request_id;
-        match self.store.sender.send(Message::Entry(Box::new(entry))) {
-            Ok(()) => self.used = true,
-            Err(_) => {
-                tracing::error!(request.id = %request_id, "an entry came after the ledger was closed; it is lost");
-            }
+    /// Books an entry that the journal does not know of. Neither waits nor fails.
+    pub fn record(self, entry: Entry) {
+        self.record_pinned(entry, None);
+    }
+
+    /// Books an entry; what the journal says of it is kept until then.
+    pub(crate) fn record_pinned(mut self, entry: Entry, pin: Option<Pin>) {
+        let (request_id, is_kept) = (entry.request_id, pin.is_some());
+        self.store.room.recorded.fetch_add(1, SeqCst);
+        if self.store.sender.send(Message::Entry(Box::new(entry), pin)).is_ok() {
+            self.used = true;
+            return;
+        }
+        self.store.room.recorded.fetch_sub(1, SeqCst);
+        if is_kept {
+            tracing::warn!(request.id = %request_id, "an entry came after the ledger was closed; the next start takes it from the journal");
+        } else {
+            tracing::error!(request.id = %request_id, "an entry came after the ledger was closed; it is lost");
         }
     }
 }

@@ -23,14 +23,14 @@ pub(crate) type LineKey = (LineId, Meter);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Spent {
     /// Where its periods begin.
-    cycle: Cycle,
+    pub(crate) cycle: Cycle,
     /// When the line was made, by a clock in milliseconds since 1970 UTC; 0 where no call from before can come any more.
-    made_ms: u64,
+    pub(crate) made_ms: u64,
     /// When the period began, in milliseconds since 1970 UTC.
     pub(crate) start_ms: u64,
     /// What was charged before is in no sum any more: when the period began, or the one that it went on from when its
     /// duration was edited.
-    since_ms: u64,
+    pub(crate) since_ms: u64,
     /// Below zero while a reset is written and what it let the line forget is not yet.
     pub(crate) used: i64,
 }
@@ -46,6 +46,15 @@ pub(crate) struct Charge {
     pub(crate) at_ms: u64,
     /// Requests, tokens or nano-dollars.
     pub(crate) amount: i64,
+}
+
+/// What the disk says of a line, in the same words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Written {
+    pub(crate) made_ms: u64,
+    pub(crate) start_ms: u64,
+    pub(crate) since_ms: u64,
+    pub(crate) used: i64,
 }
 
 type Lines = HashMap<LineKey, Spent, foldhash::fast::RandomState>;
@@ -113,9 +122,10 @@ impl LineUse {
     }
 
     /// Takes up what was written of a line, if it is one of those that are known.
-    pub(crate) fn load(&self, key: LineKey, start_ms: u64, used: i64) {
+    pub(crate) fn load(&self, key: LineKey, written: Written) {
+        let Written { made_ms, start_ms, since_ms, used } = written;
         if let Some(spent) = self.lock().get_mut(&key) {
-            (spent.start_ms, spent.since_ms, spent.used) = (start_ms, start_ms, used);
+            *spent = Spent { cycle: spent.cycle, made_ms, start_ms, since_ms, used };
         }
     }
 

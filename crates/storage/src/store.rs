@@ -12,15 +12,22 @@ use domain::{
     Snapshot, Version,
 };
 use rusqlite::Connection;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::committer::{Committer, EditJob, FlushJob, Message};
+use crate::audit::LastAudit;
+use crate::backup::JournalHolds;
+use crate::bell::Bell;
+use crate::committer::{Committer, DeskJob, EditJob, FlushJob, Message};
 use crate::decisions::{DecisionBounds, Decisions};
-use crate::embedded::{self, Inspection, LedgerLine, LineEdit};
+use crate::embedded::{self, Books, Inspection, LedgerLine, LineEdit};
 use crate::error::{EditError, OpenError, Unavailable};
+use crate::journal::{Journal, JournalOptions, JournalUse};
 use crate::last_used::LastUsed;
 use crate::ledger::{Permit, Room};
 use crate::line_use::{LineKey, LineUse};
+use crate::recent::RecentCharges;
+use crate::recovery;
+use crate::refusals::Refusals;
 use crate::today::{Today, Use, UseScope};
 use crate::vault::{MasterKey, Vault};
 
@@ -40,12 +47,14 @@ pub struct Options {
     pub now: Now,
     /// How many decisions on calls are kept.
     pub decisions: DecisionBounds,
+    /// How the journal is kept.
+    pub journal: JournalOptions,
 }
 
 /// Configuration and ledger of one node. A clone is another handle to the same store.
 #[derive(Clone)]
 pub struct Store {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 /// What the handles share with the permits.
@@ -59,10 +68,20 @@ pub(crate) struct Inner {
     line_use: Arc<LineUse>,
     engine: Arc<limits::Engine>,
     last_used: Arc<LastUsed>,
+    pub(crate) refusals: Arc<Refusals>,
+    pub(crate) bell: Arc<Bell>,
     last_recorded_ms: u64,
     decisions: Decisions,
+    dir: PathBuf,
+    journal_holds: JournalHolds,
+    last_audit: Mutex<Option<LastAudit>>,
+    pub(crate) journal: Journal,
+    /// What was charged in the minute before the store was opened.
+    pub(crate) recent: RecentCharges,
     /// Reads beside the committer, for management only. Gone once closed.
     reader: Mutex<Option<Connection>>,
+    /// The same for pages of the ledger, so that short questions do not wait for them.
+    pages: Mutex<Option<Connection>>,
     /// The committer may be waiting for a batch to fill.
     wake: Thread,
     committer: Mutex<Option<JoinHandle<()>>>,
@@ -77,13 +96,18 @@ impl Store {
     /// When the directory is in use, the store is newer than this program, or was made with another master key, or
     /// when the disk refuses.
     pub fn open(options: Options) -> Result<Self, OpenError> {
-        let Options { dir, master_key, engine, now, decisions } = options;
+        let Options { dir, master_key, engine, now, decisions, journal } = options;
         let vault = Arc::new(Vault::new(&master_key));
-        let embedded::Opened { books, last_recorded_ms } = embedded::open(&dir, vault, engine, now)?;
-        let reader = embedded::open_reader(&dir)?;
+        let embedded::Opened { mut books, last_recorded_ms } = embedded::open(&dir, vault, engine, now)?;
+        let recovery::Recovered { files, recent, latest_ms } =
+            recovery::run(&dir, &mut books, (now, journal.boot_id))?;
+        let journal_holds = JournalHolds::default();
+        let journal = Journal::start(files, journal, (journal_holds.clone(), now.mono_ns))?;
+        let (reader, pages) = (embedded::open_reader(&dir)?, embedded::open_reader(&dir)?);
         let (snapshot, vault) = (books.snapshot().clone(), books.vault().clone());
         let (today, last_used) = (books.today().clone(), books.last_used().clone());
         let (line_use, engine) = (books.line_use().clone(), books.engine().clone());
+        let bell = books.bell().clone();
         let room = Arc::new(Room::default());
         let (sender, receiver) = mpsc::channel();
         let committer = Committer::new(books, receiver, Arc::clone(&room));
@@ -99,9 +123,17 @@ impl Store {
             line_use,
             engine,
             last_used,
-            last_recorded_ms,
+            refusals: Arc::default(),
+            bell,
+            last_recorded_ms: last_recorded_ms.max(latest_ms),
             decisions: Decisions::open(&dir, decisions),
+            journal,
+            recent,
+            dir,
+            journal_holds,
+            last_audit: Mutex::default(),
             reader: Mutex::new(Some(reader)),
+            pages: Mutex::new(Some(pages)),
             wake: thread.thread().clone(),
             committer: Mutex::new(Some(thread)),
         };
@@ -138,6 +170,32 @@ impl Store {
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.inner.snapshot.load_full()
+    }
+
+    /// The data directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.inner.dir
+    }
+
+    /// The last audit since it was opened.
+    #[must_use]
+    pub fn last_audit(&self) -> Option<LastAudit> {
+        *self.inner.last_audit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn note_audit(&self, audit: LastAudit) {
+        *self.inner.last_audit.lock().unwrap_or_else(PoisonError::into_inner) = Some(audit);
+    }
+
+    /// Who wants files of the journal to stay.
+    pub(crate) fn journal_holds(&self) -> &JournalHolds {
+        &self.inner.journal_holds
+    }
+
+    /// What is told of every edit of a tree.
+    pub(crate) fn engine(&self) -> &Arc<limits::Engine> {
+        &self.inner.engine
     }
 
     /// What credentials are hashed with.
@@ -215,21 +273,51 @@ impl Store {
         self.read(move |reader| embedded::read_line_edits(reader, line, most)).await
     }
 
-    /// Asks the disk something, on a thread that may wait for it.
-    async fn read<T, F>(&self, ask: F) -> Result<T, Unavailable>
+    /// Asks the disk something short, on a thread that may wait for it.
+    pub(crate) async fn read<T, F>(&self, ask: F) -> Result<T, Unavailable>
+    where
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.read_by(|inner| &inner.reader, ask).await
+    }
+
+    /// The same for a page of the ledger.
+    pub(crate) async fn read_page<T, F>(&self, ask: F) -> Result<T, Unavailable>
+    where
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.read_by(|inner| &inner.pages, ask).await
+    }
+
+    async fn read_by<T, F>(
+        &self,
+        reader: fn(&Inner) -> &Mutex<Option<Connection>>,
+        ask: F,
+    ) -> Result<T, Unavailable>
     where
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
         T: Send + 'static,
     {
         let inner = Arc::clone(&self.inner);
         let asked = tokio::task::spawn_blocking(move || {
-            let reader = inner.reader.lock().unwrap_or_else(PoisonError::into_inner);
+            let reader = reader(&inner).lock().unwrap_or_else(PoisonError::into_inner);
             ask(reader.as_ref().ok_or(Unavailable)?).map_err(|error| {
                 tracing::error!(%error, "the store cannot be read");
                 Unavailable
             })
         });
         asked.await.map_err(|_| Unavailable)?
+    }
+
+    /// One more connection that only reads. It must be gone before the store is closed.
+    pub(crate) fn another_reader(&self) -> Result<Connection, Unavailable> {
+        let reader = self.inner.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        embedded::open_beside(reader.as_ref().ok_or(Unavailable)?).map_err(|error| {
+            tracing::error!(%error, "the store cannot be opened once more");
+            Unavailable
+        })
     }
 
     /// When a management key in force was last used, in seconds since 1970 UTC. After a crash up to a minute may be
@@ -243,6 +331,20 @@ impl Store {
     #[must_use]
     pub fn decisions(&self) -> &Decisions {
         &self.inner.decisions
+    }
+
+    pub(crate) fn room(&self) -> &Room {
+        &self.inner.room
+    }
+
+    /// How full the journal is, and what waits for the ledger.
+    #[must_use]
+    pub fn journal_use(&self) -> JournalUse {
+        JournalUse { unwritten_entries: self.inner.room.recorded(), ..self.inner.journal.usage() }
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
     }
 
     /// The latest time of settlement in the ledger when it was opened, in milliseconds since 1970 UTC; 0 if it was
@@ -272,6 +374,24 @@ impl Store {
         answer.await.unwrap_or(Err(EditError::Unavailable))
     }
 
+    /// Writes something between two batches of the ledger: neither entries nor an edit of the configuration.
+    ///
+    /// # Errors
+    /// When the store cannot write.
+    pub(crate) async fn on_desk<T, F>(&self, work: F) -> Result<T, Unavailable>
+    where
+        F: FnOnce(&mut Books) -> rusqlite::Result<T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let room = self.inner.edit_room().await?;
+        let (job, answer) = DeskJob::new(room, work);
+        self.inner.ask(Message::Desk(job))?;
+        answer.await.map_err(|_| Unavailable)?.map_err(|error| {
+            tracing::error!(%error, "the store cannot be written");
+            Unavailable
+        })
+    }
+
     /// Notes that a management key in force was used. Written by the committer now and then, and on closing.
     pub fn note_used(&self, key: &KeyHash, now: Now) {
         if self.inner.last_used.note(*key, now.wall_s()) {
@@ -280,7 +400,8 @@ impl Store {
         }
     }
 
-    /// Room for one ledger entry; none when too many wait for the disk, or when the disk refuses.
+    /// Room for one ledger entry that the journal is not told of; none when too many wait for the disk, or when the disk
+    /// refuses. Calls go through a [`recorder`](Self::recorder).
     #[must_use]
     pub fn permit(&self) -> Option<Permit> {
         Permit::take(&self.inner)
@@ -305,25 +426,43 @@ impl fmt::Debug for Store {
 
 impl Inner {
     /// Tells the committer something that should not wait for a batch to fill.
-    fn ask(&self, message: Message) -> Result<(), Unavailable> {
+    pub(crate) fn ask(&self, message: Message) -> Result<(), Unavailable> {
         self.sender.send(message).map_err(|_| Unavailable)?;
         self.wake.unpark();
         Ok(())
+    }
+
+    /// What the disk refuses, or comes after closing, is written another time or not at all: refusals are no bills.
+    pub(crate) fn ask_to_write_refusals(&self) {
+        let refusals = Arc::clone(&self.refusals);
+        let job = DeskJob::unasked(move |books| embedded::write_refusals(books, &refusals));
+        let _ = self.ask(Message::Desk(job));
+    }
+
+    /// Room for one more edit or the like; waits for it.
+    pub(crate) async fn edit_room(&self) -> Result<OwnedSemaphorePermit, Unavailable> {
+        Arc::clone(&self.edits).acquire_owned().await.map_err(|_| Unavailable)
     }
 
     fn close(&self) {
         // While the directory is still ours.
         self.decisions.close();
         // The committer's connection has to be the last one: it tidies up the files when it goes.
-        self.reader.lock().unwrap_or_else(PoisonError::into_inner).take();
+        for reader in [&self.reader, &self.pages] {
+            reader.lock().unwrap_or_else(PoisonError::into_inner).take();
+        }
         let thread = self.committer.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(thread) = thread else { return };
+        self.ask_to_write_refusals();
         // If nobody hears it, the committer has ended already.
         let _ = self.ask(Message::Close);
         // An edit may have held the last handle; then this is the committer's own thread and will end by itself.
         if thread.thread().id() != thread::current().id() && thread.join().is_err() {
-            tracing::error!("the committer ended by a fault; what it had not written is lost");
+            tracing::error!(
+                "the committer ended by a fault; the next start takes what it had not written from the journal"
+            );
         }
+        self.journal.close();
     }
 }
 

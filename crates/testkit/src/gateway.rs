@@ -1,6 +1,7 @@
 //! The gateway under test.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use http::Method;
 use limits::Engine;
 use modelsim::{ModelServer, Script};
 use serde_json::{Value, json};
-use storage::{LedgerLine, MasterKey, Options, Store};
+use storage::{JournalOptions, LedgerLine, MasterKey, Options, Store};
 use tempfile::TempDir;
 
 use crate::client::{Reply, Request};
@@ -128,6 +129,17 @@ impl Gateway {
         }
     }
 
+    /// Goes on as if the process had been killed at this moment and started again on the same machine: whatever the
+    /// calls in flight did afterwards never happened. What has ended before is in the ledger.
+    pub async fn kill_and_restart(&mut self) {
+        self.node().recorded().await;
+        let image = TempDir::new().unwrap();
+        copy_tree(self.dir.path(), image.path());
+        self.stop().await;
+        self.dir = image;
+        self.open().await;
+    }
+
     async fn open(&mut self) {
         let engine = Arc::new(Engine::new());
         self.engine = Arc::clone(&engine);
@@ -137,6 +149,7 @@ impl Gateway {
             engine: Arc::clone(&engine),
             now: self.clock.now(),
             decisions: self.config.limits.decision_bounds(),
+            journal: JournalOptions { segment_len: 128 * 1024, ..self.config.ledger.journal([1; 16]) },
         };
         let store = Store::open(options).unwrap();
         let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&self.clock);
@@ -177,9 +190,14 @@ impl Gateway {
         Request::new(self.addr(), method, path)
     }
 
+    /// A request to management without a credential, wherever management listens.
+    pub fn request_of_management(&self, method: Method, path: &str) -> Request {
+        Request::new(self.node().admin_addr(), method, path)
+    }
+
     /// A request with the operator's key.
     pub fn manage(&self, method: Method, path: &str) -> Request {
-        self.request(method, path).header("authorization", format!("Bearer {OPERATOR_KEY}"))
+        self.request_of_management(method, path).header("authorization", format!("Bearer {OPERATOR_KEY}"))
     }
 
     /// A request with another credential.
@@ -330,5 +348,23 @@ impl Gateway {
         let entries = usage.body["usage"][slug].as_array().cloned().unwrap_or_default();
         let entry = entries.iter().find(|entry| entry["type"] == kind);
         entry.map_or(Value::Null, |entry| entry["current_usage"].clone())
+    }
+}
+
+/// Copies files as they lie there, but for the shared memory of SQLite's log and sockets, which belong to living processes
+/// only.
+fn copy_tree(from: &Path, to: &Path) {
+    for file in std::fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        let there = to.join(file.file_name());
+        if file.file_type().unwrap().is_socket() {
+            continue;
+        }
+        if file.path().is_dir() {
+            std::fs::create_dir(&there).unwrap();
+            copy_tree(&file.path(), &there);
+        } else if !file.file_name().to_string_lossy().ends_with("-shm") {
+            std::fs::copy(file.path(), there).unwrap();
+        }
     }
 }

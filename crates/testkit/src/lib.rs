@@ -16,11 +16,14 @@ mod client;
 mod clock;
 mod configs;
 mod gateway;
+mod receiver;
 mod signing;
+mod webhooks;
 
-pub use ::gateway::config::{BudgetStatus, Config, OnClientGone, Unpriced};
+pub use ::gateway::config::{BudgetStatus, Config, LedgerSync, OnClientGone, Unpriced};
 pub use client::{Reply, Request, Streaming};
 pub use clock::ManualClock;
 pub use gateway::{Customer, Gateway, OPERATOR_KEY, Reading, Tenant};
 pub use modelsim::{Act, End, ModelServer, Script, UsageReport};
+pub use receiver::{Answering, Received, Receiver};
 pub use signing::Signer;

@@ -14,6 +14,8 @@ const USAGE: &str = "\
 cargo xtask test         format, lints, tidiness, every test, the official SDKs against the real program
 cargo xtask clients      the official SDKs and the contract test alone
 cargo xtask proof [...]  random load on a whole gateway: no window over its cap; --minutes 10 --seed N --mode estimate
+cargo xtask proof crash  kills the real program again and again under load: nothing is lost; --kills 200 --seed N
+cargo xtask proof full-disk  the same where its disk fills up
 cargo xtask bench [...]  side by side with nginx; arguments go to the benchmark (see crates/bench)
 cargo xtask tidy         the rules of the house alone: floors, sizes, module docs, promises";
 

@@ -9,6 +9,8 @@ pub(crate) fn everything() -> anyhow::Result<()> {
     licences()?;
     tests()?;
     interleavings()?;
+    traces()?;
+    full_disk()?;
     clients::everything()?;
     say("== everything passed");
     Ok(())
@@ -44,8 +46,22 @@ fn tests() -> anyhow::Result<()> {
     }
 }
 
+/// What is built on demand alone: OpenTelemetry traces.
+fn traces() -> anyhow::Result<()> {
+    let with = ["-p", "proxy", "-p", "gateway", "--features", "gateway/otel", "--locked"];
+    if has("cargo", &["clippy", "--version"]) {
+        run("cargo", &[&["clippy"], &with[..], &["--all-targets", "--", "-D", "warnings"]].concat())?;
+    }
+    run("cargo", &[&["test"], &with[..], &["--lib", "--test", "traces"]].concat())
+}
+
 /// Every order of the engine's locks. Apart, because the model checker's locks take the place of the real ones.
 fn interleavings() -> anyhow::Result<()> {
     let engine = ["test", "-p", "limits", "--locked", "--features", "interleave", "--test", "interleavings"];
     run("cargo", &engine)
+}
+
+/// The program on a disk that fills up. Apart, because the disk has to be mounted; it says itself where it is skipped.
+fn full_disk() -> anyhow::Result<()> {
+    run("cargo", &["run", "--locked", "--package", "proof", "--", "full-disk"])
 }

@@ -18,6 +18,8 @@ const SETTINGS = {
   // Small enough for a test to pass it.
   TOLLGATE__SERVER__MAX_BODY_MB: "2",
   TOLLGATE__UPSTREAM__FIRST_BYTE_TIMEOUT: "1s",
+  // Receivers of webhooks listen on this machine.
+  TOLLGATE__WEBHOOKS__ALLOW_PRIVATE: "true",
 };
 const TOO_LARGE = "x".repeat((2 << 20) + 1024);
 const UPSTREAM_STATUSES = [400, 401, 404, 409, 422, 429, 500, 503, 529];
@@ -84,6 +86,7 @@ async function startWorld() {
     url,
     baseURL: `${url}/v1`,
     key: (await customer()).key,
+    manage,
     // A customer with one call of acme/chat per SECOND, MINUTE or DAY.
     oneCallPer: (unit) => {
       const limits = [{ type: "REQUEST", unit, threshold: 1 }];

@@ -7,9 +7,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use bytes::Bytes;
 use domain::destination::BaseUrl;
-use http::{Method, Request, StatusCode, header};
+use http::{HeaderMap, Method, Request, StatusCode, header, response};
 use http_body_util::{BodyExt, Limited};
-use proxy::{Dialer, Origin, Outgoing, Trust};
+use outbound::{Dialer, Origin, Trust};
+use proxy::Outgoing;
 use serde_json::Value;
 
 use super::Usage;
@@ -21,7 +22,7 @@ const ANSWER_MAX: usize = 256 * 1024 * 1024;
 const WAITS_MAX: usize = 10;
 const WAIT_MAX_S: u64 = 10;
 /// Items asked for at a time; the API's own maximum.
-const PAGE: usize = 1_000;
+pub(super) const PAGE: usize = 1_000;
 
 /// What every command's help calls these.
 pub(super) const WHICH_GATEWAY: &str = "Which gateway";
@@ -163,14 +164,33 @@ impl Client {
             .context("the key, the workspace or the URL has characters that no request can carry")
     }
 
-    /// One exchange, once more a while later where the gateway says that this key asks too often.
+    /// An answer that is no JSON, and the cursor of the next page if it names one.
+    pub(super) async fn text(&self, path: &str) -> anyhow::Result<(String, Option<String>)> {
+        let (headers, body) = self.ask(Method::GET, path, None).await?;
+        let next = headers.get("x-next-cursor").and_then(|next| next.to_str().ok()).map(str::to_owned);
+        Ok((String::from_utf8(body.to_vec()).context("the answer is no text")?, next))
+    }
+
     async fn send(&self, method: Method, path: &str, body: Option<Bytes>) -> anyhow::Result<Value> {
+        let (_, body) = self.ask(method, path, body).await?;
+        Ok(json(&body))
+    }
+
+    /// One exchange, once more a while later where the gateway says that this key asks too often.
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Bytes>,
+    ) -> anyhow::Result<(HeaderMap, Bytes)> {
         let mut waits = 0;
         loop {
-            let (status, value) = self.exchange(&method, path, body.clone()).await?;
+            let (head, answer) = self.exchange(&method, path, body.clone()).await?;
+            let status = head.status;
             if status.is_success() {
-                return Ok(value);
+                return Ok((head.headers, answer));
             }
+            let value = json(&answer);
             if status == StatusCode::TOO_MANY_REQUESTS && waits < WAITS_MAX {
                 waits += 1;
                 let seconds = value["retry_after"].as_u64().unwrap_or(1).min(WAIT_MAX_S);
@@ -189,18 +209,23 @@ impl Client {
         method: &Method,
         path: &str,
         body: Option<Bytes>,
-    ) -> anyhow::Result<(StatusCode, Value)> {
+    ) -> anyhow::Result<(response::Parts, Bytes)> {
         let url = &self.url;
         let origin = Origin { tls: url.tls, host: url.host.clone(), port: url.port, trust: Trust::Operator };
-        let connected = proxy::dial(&self.dialer, &origin).await;
+        let connected = self.dialer.connect(&origin).await;
         let mut connection = connected.with_context(|| format!("no gateway at {}", url.authority()))?;
         let request = self.request(method.clone(), path, body)?;
         let answer = connection.send_request(request).await.context("the gateway did not answer")?;
-        let status = answer.status();
-        let bytes = Limited::new(answer.into_body(), ANSWER_MAX).collect().await;
+        let (head, body) = answer.into_parts();
+        let bytes = Limited::new(body, ANSWER_MAX).collect().await;
         let bytes = bytes.map_err(|error| anyhow::anyhow!("the answer broke off: {error}"))?.to_bytes();
-        Ok((status, serde_json::from_slice(&bytes).unwrap_or(Value::Null)))
+        Ok((head, bytes))
     }
+}
+
+/// An answer as JSON; null where it is none.
+fn json(body: &[u8]) -> Value {
+    serde_json::from_slice(body).unwrap_or(Value::Null)
 }
 
 /// A text as it may stand in a path or a query.

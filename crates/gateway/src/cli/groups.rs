@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::Usage;
 use super::client::{Client, Form, escaped};
 use super::output::{live, say, say_json, say_table, set_by, text, window};
-use super::tree;
+use super::{history, tree};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum GroupsCommand {
@@ -39,6 +39,8 @@ pub(super) enum GroupsCommand {
         /// The group's id.
         id: String,
     },
+    /// What a group used, day by day or hour by hour.
+    History(history::HistoryArgs),
     /// Every limit that binds a group, and how it stands now.
     Limits {
         /// The group's id.
@@ -102,6 +104,7 @@ pub(super) async fn run(client: &Client, command: GroupsCommand) -> anyhow::Resu
             show(client, &deleted)
         }
         GroupsCommand::Usage { id } => usage(client, &id).await,
+        GroupsCommand::History(args) => history::run(client, args).await,
         GroupsCommand::Limits { id } => limits(client, &id).await,
     }
 }

@@ -5,13 +5,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use limits::Engine;
-use storage::Store;
+use storage::{OpenError, Store};
 
 use super::output::say;
-use super::{Usage, environment_variables, serve};
+use super::{Usage, environment_variables, machine, serve};
 use crate::clock::SystemClock;
+use crate::control::Request;
 use crate::{config, keys};
 
 #[derive(Debug, clap::Args)]
@@ -32,9 +33,11 @@ pub(super) async fn run(args: RecoverArgs) -> anyhow::Result<()> {
     if !found.exists {
         bail!("there is no store in {}; name the one that serve uses", args.data_dir.display());
     }
+    if let Some(answer) = machine::ask(&args.data_dir, &Request::Recover).await? {
+        return say(answer.as_str().context("the gateway's answer is not understood")?);
+    }
     if found.locked {
-        let holder = found.locked_by.map_or_else(|| "another process".into(), |pid| format!("process {pid}"));
-        bail!("{holder} serves from {}; stop it first", args.data_dir.display());
+        return Err(machine::explained(OpenError::Locked { pid: found.locked_by }, &args.data_dir));
     }
     let store = serve::open(&config, &args.data_dir, &Arc::new(Engine::new()))?;
     let (clock, _) = SystemClock::start(store.last_recorded_ms());

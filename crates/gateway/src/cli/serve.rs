@@ -13,7 +13,7 @@ use storage::{OpenError, Options, Store};
 
 use super::signals::Signals;
 use super::{Usage, descriptors, environment, environment_variables};
-use crate::clock::{Step, SystemClock, raw_now};
+use crate::clock::{Step, SystemClock, boot_id, raw_now};
 use crate::config::{self, Config};
 use crate::keys::{self, MANAGEMENT_KEY_FILE_VARIABLE, MANAGEMENT_KEY_VARIABLE, MASTER_KEY_VARIABLE};
 use crate::node::{Node, Parts};
@@ -99,6 +99,7 @@ pub(super) fn open(config: &Config, data_dir: &Path, engine: &Arc<Engine>) -> an
         engine: Arc::clone(engine),
         now: raw_now(),
         decisions: config.limits.decision_bounds(),
+        journal: config.ledger.journal(boot_id()),
     };
     match Store::open(options) {
         Ok(store) => Ok(store),

@@ -43,7 +43,7 @@ impl Signals {
             self.stop(|| tracing::warn!("SIGHUP: the gateway stops; nothing is reloaded")).await;
             if tokio::time::timeout(RECORDING_MAX, recorded).await.is_err() {
                 tracing::error!(
-                    "the ledger could not be written in time; calls of the last moments are missing in it"
+                    "the ledger could not be written in time; the next start takes calls of the last moments from the journal"
                 );
             }
             exit_at_once();

@@ -35,7 +35,7 @@ pub(super) enum WorkspaceCommand {
         #[arg(long, conflicts_with = "public_key")]
         no_public_key: bool,
     },
-    /// Mint an operator's key on the machine itself, with the gateway stopped.
+    /// Mint an operator's key on the machine itself, with the gateway running or not.
     Recover(RecoverArgs),
     /// Management keys.
     #[command(subcommand)]

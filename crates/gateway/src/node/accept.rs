@@ -24,15 +24,28 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 /// How many connections may be served at once. Each worker may hold one more that waits for its place; further ones
 /// wait in the kernel's queue. Places are given in the order of asking, so no worker waits for ever.
 #[derive(Debug, Clone)]
-pub(super) struct Door(Arc<Semaphore>);
+pub(crate) struct Door {
+    places: Arc<Semaphore>,
+    connections_max: usize,
+}
 
 impl Door {
     pub(super) fn new(connections_max: usize) -> Self {
-        Self(Arc::new(Semaphore::new(connections_max)))
+        Self { places: Arc::new(Semaphore::new(connections_max)), connections_max }
+    }
+
+    /// Connections that are served.
+    pub(crate) fn open(&self) -> usize {
+        self.connections_max.saturating_sub(self.places.available_permits())
+    }
+
+    /// Connections that may be served at once.
+    pub(crate) fn open_max(&self) -> usize {
+        self.connections_max
     }
 
     async fn place(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.0).acquire_owned().await.ok()
+        Arc::clone(&self.places).acquire_owned().await.ok()
     }
 }
 

@@ -9,6 +9,7 @@ use proxy::{Body, Shared, Worker};
 
 use super::management::Management;
 use super::own::{Own, nobody};
+use super::scrape::METRICS;
 
 /// How often a gateway that stops looks whether its calls have ended.
 const CALLS_POLL: Duration = Duration::from_millis(5);
@@ -41,7 +42,9 @@ impl Dispatch {
             return nobody();
         }
         match (&self.management, &self.worker) {
-            (Some(management), _) if admin::Admin::serves(path) => management.answer(request).await,
+            (Some(management), _) if admin::Admin::serves(path) || path == METRICS => {
+                management.answer(request).await
+            }
             (_, Some(worker)) => worker.serve(request).await,
             (Some(management), None) => management.answer(request).await,
             (None, None) => nobody(),

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use admin::{Admin, Prober};
+use admin::{Admin, HookTester, Outward, Prober};
 use anyhow::Context as _;
 use domain::Endpoint;
 use http::{Request, Response, StatusCode};
@@ -13,7 +13,9 @@ use hyper::body::Incoming;
 use proxy::{Body, Shared, Upstream};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Parts, Phase, say, upkeep, wiring};
+use super::scrape::Scrape;
+use super::{Auditor, Parts, Phase, say, upkeep, wiring};
+use crate::control::{Control, Desk};
 
 /// Management requests under way at once; further ones wait on their connections.
 const UNDER_WAY_MAX: usize = 256;
@@ -29,12 +31,15 @@ struct Job {
 #[derive(Debug, Clone)]
 pub(super) struct Management(mpsc::Sender<Job>);
 
+/// What only management has: its own connections outward, whoever tries a webhook, and who reads the numbers.
+pub(super) type House = (Upstream, Arc<dyn HookTester>, Scrape);
+
 impl Management {
     /// Starts the management thread, which also does the gateway's upkeep.
     pub(super) fn start(
         parts: &Parts<'_>,
         shared: &Arc<Shared>,
-        upstream: Upstream,
+        (upstream, hooks, scrape): House,
         phase: watch::Receiver<Phase>,
     ) -> anyhow::Result<(Self, JoinHandle<()>)> {
         let prober = Arc::new(Probe { shared: Arc::clone(shared), upstream: Arc::new(upstream) });
@@ -43,18 +48,28 @@ impl Management {
             Arc::clone(&parts.engine),
             Arc::clone(&parts.clock),
             wiring::admin_settings(parts.config),
-            prober,
+            Outward { prober, hooks },
         );
-        let router = admin.router();
+        let router = admin.router().merge(scrape.router());
         let upkeep = upkeep::node(Arc::clone(&parts.engine), Arc::clone(&parts.clock));
+        let auditor = Arc::new(Auditor::new(parts, shared));
+        let audits = Arc::clone(&auditor).repeat(parts.config.audit.every);
+        let control = Control::bind(Desk::new(parts, auditor));
+        let retain_days = parts.config.ledger.retain_days;
+        let retention = upkeep::retention(parts.store.clone(), Arc::clone(&parts.clock), retain_days);
         let (jobs, queue) = mpsc::channel(UNDER_WAY_MAX);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .context("cannot start the management runtime")?;
+        // Made within its runtime.
+        let control = move || control.map(Control::serve);
         let thread = std::thread::Builder::new().name("management".into()).spawn(move || {
             runtime.block_on(async move {
                 tokio::spawn(upkeep);
+                tokio::spawn(audits);
+                control().map(tokio::spawn);
+                tokio::spawn(retention);
                 work(router, queue, phase).await;
             });
             runtime.shutdown_background();

@@ -2,24 +2,26 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use admin::Hierarchy;
-use domain::{SecretValue, Unpriced};
+use admin::{Hierarchy, LegacyCustomerId, Receivers};
+use domain::{EventForm, SecretValue, Unpriced};
 use http::StatusCode;
 use limits::Shown;
-use proxy::{Bearer, CallLog, DeclaredUsers, Timeouts, UpstreamSettings};
+use outbound::DialerSettings;
+use proxy::{Bearer, CallLog, DeclaredUsers, Shared, Timeouts, UpstreamSettings};
+use webhooks::{Schedule, Tally, Way};
 
 use super::guard::Patience;
+use super::scrape::{Readers, Scrape};
+use super::{Door, Parts};
 use crate::config::{self, BudgetStatus, Config, LogCalls};
+use crate::metrics::{Metrics, Source};
 
 const MIB: usize = 1024 * 1024;
 
 /// Settings of the data plane.
-pub(super) fn proxy_settings(
-    config: &Config,
-    own: &[Option<SocketAddr>],
-    environment: fn(&str) -> Option<String>,
-) -> proxy::Settings {
+pub(super) fn proxy_settings(config: &Config, environment: fn(&str) -> Option<String>) -> proxy::Settings {
     let secret = |name: &String| Some((name.clone(), SecretValue::new(&environment(name)?)));
     let environment_secrets: HashMap<String, SecretValue> =
         config.secrets.env_allow.iter().filter_map(secret).collect();
@@ -60,8 +62,6 @@ pub(super) fn proxy_settings(
                 total: upstream.total_timeout,
             },
             idle_max: upstream.pool_idle_max,
-            allow_networks: upstream.allow_networks.clone(),
-            own_listeners: own.iter().flatten().copied().collect(),
             anthropic_base_url: upstream.anthropic_base_url.clone(),
             openai_base_url: upstream.openai_base_url.clone(),
             baseten_url: upstream.baseten_url.clone(),
@@ -69,6 +69,33 @@ pub(super) fn proxy_settings(
             environment_secrets,
         },
     }
+}
+
+/// How model servers are dialled; `own` is where we listen ourselves.
+pub(super) fn dialer_settings(config: &Config, own: &[SocketAddr]) -> DialerSettings {
+    DialerSettings {
+        connect_timeout: config.upstream.connect_timeout,
+        allow_networks: config.upstream.allow_networks.clone(),
+        own_listeners: own.to_vec(),
+    }
+}
+
+/// Which receivers of billing events may be called.
+pub(super) fn way_to_receivers(config: &Config, own: &[SocketAddr]) -> Way {
+    Way {
+        allow_private: config.webhooks.allow_private,
+        own_listeners: own.to_vec(),
+        attempt_max: webhooks::ATTEMPT_MAX,
+    }
+}
+
+/// How billing events are delivered.
+pub(super) fn webhook_settings(config: &Config) -> webhooks::Settings {
+    let waits = &config.webhooks.schedule;
+    let schedule =
+        if waits.is_empty() { Schedule::Published } else { Schedule::Waits(waits.as_slice().into()) };
+    let legacy_customer_id = config.events.legacy_customer_id;
+    webhooks::Settings { schedule, form: EventForm { metadata: true, legacy_customer_id } }
 }
 
 fn unpriced(config: &Config) -> Unpriced {
@@ -89,6 +116,30 @@ pub(super) fn patience(config: &Config) -> Patience {
     }
 }
 
+/// What `/metrics` reads, and for whom.
+pub(super) fn scrape(
+    parts: &Parts<'_>,
+    shared: &Arc<Shared>,
+    door: &Door,
+    deliveries: &Arc<Tally>,
+) -> Scrape {
+    let server = &parts.config.server;
+    let source = Source {
+        shared: Arc::clone(shared),
+        store: parts.store.clone(),
+        door: door.clone(),
+        bodies_max: server.max_buffered_mb.saturating_mul(MIB),
+        deliveries: Arc::clone(deliveries),
+        outbox: Arc::default(),
+    };
+    Scrape {
+        metrics: Metrics::of(source),
+        store: parts.store.clone(),
+        clock: Arc::clone(&parts.clock),
+        readers: if server.admin_listen.is_some() { Readers::All } else { Readers::WithKey },
+    }
+}
+
 /// Settings of management.
 pub(super) fn admin_settings(config: &Config) -> admin::Settings {
     let management = &config.management;
@@ -104,6 +155,13 @@ pub(super) fn admin_settings(config: &Config) -> admin::Settings {
         allow_http: config.upstream.allow_http,
         allow_networks: config.upstream.allow_networks.clone(),
         rate_limit_per_second: management.rate_limit_per_second,
+        events_holdback: config.events.holdback,
+        events_legacy_customer_id: if config.events.legacy_customer_id {
+            LegacyCustomerId::Told
+        } else {
+            LegacyCustomerId::LeftOut
+        },
         secrets_env_allow: config.secrets.env_allow.clone(),
+        receivers: if config.webhooks.allow_private { Receivers::PrivateToo } else { Receivers::Public },
     }
 }

@@ -14,8 +14,16 @@ use crate::moment::{Moment, Span};
 use crate::path::PathLimit;
 
 impl Counter {
-    /// A new counter for this limit. One of a period opens with what its owner has used in that of `wall_ms`.
+    /// A new counter for this limit. One of a period opens with what its owner has used in that of `wall_ms`, a rolling
+    /// one with what was charged before a restart.
     pub(crate) fn open(limit: &PathLimit, wall_ms: u64) -> Self {
+        let mut counter = Self::blank(limit, wall_ms);
+        counter.replay(limit.counter.measure.kind(), &limit.recent);
+        counter
+    }
+
+    /// A rolling counter of this limit's form that nothing was charged to; any other as it opens.
+    pub(crate) fn blank(limit: &PathLimit, wall_ms: u64) -> Self {
         let form = match limit.counter.measure {
             Measure::Concurrency => Form::Calls,
             Measure::Use(_, Unit::Day) | Measure::Spend(_) => {

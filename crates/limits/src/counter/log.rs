@@ -41,6 +41,15 @@ impl Log {
         self.show(gauge);
     }
 
+    /// Appends one request in the place of the oldest, if there is no room.
+    pub(crate) fn push_over(&mut self, gauge: &mut Gauge, mono_ns: u64) {
+        if usize::from(self.len) >= LOG_LEN_MAX {
+            self.first = self.first.wrapping_add(1);
+            self.len = self.len.saturating_sub(1);
+        }
+        self.push(gauge, mono_ns);
+    }
+
     /// Removes one request that came at `mono_ns`, if it is still in the window.
     pub(crate) fn give_back(&mut self, gauge: &mut Gauge, mono_ns: u64) {
         let Some(found) = (0..self.len).find(|&nth| self.time(nth) == mono_ns) else { return };

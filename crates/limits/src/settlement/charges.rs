@@ -4,7 +4,7 @@
 //! and those that have left every window are folded into the first, because nothing goes back to them any more. So a
 //! call that asks for more all day keeps no more of them than there are slots.
 
-use domain::Now;
+use domain::{LateCharge, Now};
 
 use crate::moment::Span;
 use crate::path::TokenWindows;
@@ -72,6 +72,26 @@ impl Charges {
         }
     }
 
+    /// Of so many tokens used, those that were not charged at the admission: a surplus went back newest first, and what
+    /// was used beyond all charges was charged at the end.
+    pub(crate) fn late(&self, used: u64, ended: Now) -> Box<[LateCharge]> {
+        let overage = used.saturating_sub(self.total);
+        if self.later.is_empty() && overage == 0 {
+            return Box::default();
+        }
+        let mut left =
+            used.saturating_sub(self.first.amount).min(self.total.saturating_sub(self.first.amount));
+        let mut late = Vec::with_capacity(self.later.len().saturating_add(1));
+        for charge in &self.later {
+            let kept = left.min(charge.amount);
+            left = left.saturating_sub(kept);
+            late.push(LateCharge { mono_ns: charge.at.mono_ns, tokens: kept });
+        }
+        late.push(LateCharge { mono_ns: ended.mono_ns, tokens: overage });
+        late.retain(|charge| charge.tokens > 0);
+        late.into()
+    }
+
     /// Joins to the first what has left every window. A clock that lags behind the newest charge says nothing.
     fn fold(&mut self, longest: Span, now: Now) {
         let newest = self.later.last().map_or(0, |newest| slot(longest, newest));
@@ -137,6 +157,19 @@ mod tests {
         assert_eq!(charges.total(), 1_728_000);
         assert_eq!(kept(&charges).iter().map(|(amount, _)| amount).sum::<u64>(), charges.total());
         assert!(charges.later.len() <= LATER_MAX && charges.later.capacity() <= 2 * LATER_MAX);
+    }
+
+    #[test]
+    fn a_surplus_goes_back_newest_first_and_what_is_used_beyond_is_charged_at_the_end() {
+        let charges = after(BOTH, [1_000, 2_000]);
+        let late = |used| -> Vec<(u64, u64)> {
+            let late = charges.late(used, at(3_000));
+            late.iter().map(|charge| (charge.tokens, charge.mono_ns.div_euclid(1_000_000))).collect()
+        };
+        assert_eq!((late(0), late(1)), (vec![], vec![]));
+        assert_eq!(late(2), [(1, 1_000)]);
+        assert_eq!(late(3), [(1, 1_000), (1, 2_000)]);
+        assert_eq!(late(7), [(1, 1_000), (1, 2_000), (4, 3_000)]);
     }
 
     #[test]

@@ -101,7 +101,7 @@ impl Directory {
                         Work::Open { at: known.at, fresh: fresh(), retires: Some(old) }
                     }
                     Measure::Use(LimitType::Request, Unit::Second | Unit::Minute) => {
-                        Work::Reshape { at: known.at, fresh: fresh() }
+                        Work::Reshape { at: known.at, fresh: Counter::blank(limit, wall_ms) }
                     }
                     Measure::Spend(_) if recycles => Work::Recycle { at: known.at, fresh: fresh() },
                     Measure::Use(_, Unit::Day)

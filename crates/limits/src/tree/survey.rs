@@ -48,7 +48,11 @@ struct Plan<'a> {
 impl<'a> Plan<'a> {
     fn new(tree: &'a Tree, limits: &'a [PathLimit], epoch: Version, now: Now) -> Self {
         let directory = lock(&tree.directory);
-        let of = |limit| (limit, directory.kept(limit, epoch), Counter::open(limit, now.wall_ms));
+        let of = |limit| {
+            let kept = directory.kept(limit, epoch);
+            let fresh = if kept.is_some() { Counter::blank } else { Counter::open };
+            (limit, kept, fresh(limit, now.wall_ms))
+        };
         let counters = limits.iter().map(of).collect();
         Self { _directory: directory, counters }
     }

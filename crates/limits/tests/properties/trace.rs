@@ -368,7 +368,15 @@ fn limit_of(declared: Declared, path: usize) -> PathLimit {
         Owner::Model(group, _) => (Source::Group(*group), CounterScope::Ancestor),
         Owner::Line(line) => (config_line(*line, counter.measure, cycle), CounterScope::SharedConfig),
     };
-    PathLimit { counter, threshold, source, scope, since: Version(0), opening: 0 }
+    PathLimit {
+        counter,
+        threshold,
+        source,
+        scope,
+        since: Version(0),
+        opening: 0,
+        recent: limits::Recent::default(),
+    }
 }
 
 fn config_line(line: LineId, measure: Measure, cycle: Cycle) -> Source {

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use domain::Now;
+use outbound::Origin;
 
-use super::{Connection, Origin};
+use super::Connection;
 
 /// An idle connection older than this is closed: servers commonly close theirs after 60 to 75 s.
 const IDLE_NANOS_MAX: u64 = 50_000_000_000;

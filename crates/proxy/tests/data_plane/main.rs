@@ -24,6 +24,7 @@ mod model_configs;
 mod models;
 mod modes;
 mod prices;
+mod recovery;
 mod refusals;
 mod streams;
 mod support;

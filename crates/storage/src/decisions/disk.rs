@@ -28,6 +28,8 @@ pub(super) struct Disk {
     allowance: Mutex<Allowance>,
     /// Refusals that found the queue full, since the last report.
     crowded_out: Arc<AtomicU64>,
+    /// Refusals that were lost for this reason or because the disk took none, since the start.
+    lost: Arc<AtomicU64>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -57,10 +59,12 @@ impl Disk {
         }
         let (sender, receiver) = mpsc::sync_channel(QUEUE_MAX);
         let crowded_out = Arc::new(AtomicU64::new(0));
-        let writer = Writer { segments, receiver, losses: Losses::new(Arc::clone(&crowded_out)) };
+        let lost = Arc::new(AtomicU64::new(0));
+        let losses = Losses::new(Arc::clone(&crowded_out), Arc::clone(&lost));
+        let writer = Writer { segments, receiver, losses };
         let thread = thread::Builder::new().name("decisions".to_owned()).spawn(move || writer.run())?;
         let thread = Mutex::new(Some(thread));
-        Ok(Some(Self { sender, allowance: Mutex::default(), crowded_out, thread }))
+        Ok(Some(Self { sender, allowance: Mutex::default(), crowded_out, lost, thread }))
     }
 
     /// Whether this refusal goes to disk; it is counted if so.
@@ -72,7 +76,12 @@ impl Disk {
     pub(super) fn hand_over(&self, refusal: Recorded) {
         if self.sender.try_send(Message::Refusal(Box::new(refusal))).is_err() {
             self.crowded_out.fetch_add(1, Ordering::Relaxed);
+            self.lost.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    pub(super) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
     }
 
     /// Ends when everything that was handed over is written.
@@ -117,18 +126,21 @@ impl Writer {
 /// What was lost since it was last said.
 struct Losses {
     crowded_out: Arc<AtomicU64>,
+    /// Of both kinds, since the start.
+    lost: Arc<AtomicU64>,
     refused: u64,
     error: Option<io::Error>,
     said_ns: Option<u64>,
 }
 
 impl Losses {
-    fn new(crowded_out: Arc<AtomicU64>) -> Self {
-        Self { crowded_out, refused: 0, error: None, said_ns: None }
+    fn new(crowded_out: Arc<AtomicU64>, lost: Arc<AtomicU64>) -> Self {
+        Self { crowded_out, lost, refused: 0, error: None, said_ns: None }
     }
 
     fn refused_by_disk(&mut self, error: io::Error) {
         self.refused += 1;
+        self.lost.fetch_add(1, Ordering::Relaxed);
         self.error = Some(error);
     }
 
@@ -163,25 +175,26 @@ mod tests {
     #[test]
     fn a_full_queue_makes_nobody_wait_and_what_it_did_not_take_is_counted() {
         let (sender, receiver) = mpsc::sync_channel(2);
-        let (crowded_out, thread) = (Arc::default(), Mutex::default());
-        let disk = Disk { sender, allowance: Mutex::default(), crowded_out, thread };
+        let (crowded_out, lost, thread) = (Arc::default(), Arc::default(), Mutex::default());
+        let disk = Disk { sender, allowance: Mutex::default(), crowded_out, lost, thread };
         for nth in 0..5 {
             disk.hand_over(Recorded { facts: DecisionFacts::refused(nth), states: Vec::new() });
         }
-        assert_eq!(disk.crowded_out.load(Ordering::Relaxed), 3);
+        assert_eq!((disk.crowded_out.load(Ordering::Relaxed), disk.lost()), (3, 3));
         assert_eq!(receiver.try_iter().count(), 2);
     }
 
     #[test]
     fn what_is_lost_is_said_at_once_and_then_once_a_minute() {
-        let mut losses = Losses::new(Arc::default());
+        let mut losses = Losses::new(Arc::default(), Arc::default());
         let mut lost_at = |second: u64| {
             losses.refused_by_disk(io::Error::other("no space"));
             losses.report_when_due(second * 1_000_000_000);
             losses.refused
         };
         assert_eq!([0, 1, 59, 60, 61].map(&mut lost_at), [0, 1, 2, 0, 1]);
-        let mut losses = Losses::new(Arc::new(AtomicU64::new(9)));
+        assert_eq!(losses.lost.load(Ordering::Relaxed), 5, "what was said is still lost");
+        let mut losses = Losses::new(Arc::new(AtomicU64::new(9)), Arc::default());
         losses.report_when_due(0);
         assert_eq!(losses.crowded_out.load(Ordering::Relaxed), 0);
     }

@@ -256,6 +256,7 @@ impl Row {
             scope,
             since: Version::default(),
             opening: 0,
+            recent: limits::Recent::default(),
         })
     }
 
@@ -322,6 +323,7 @@ mod tests {
             scope,
             since: Version(7),
             opening: 3,
+            recent: limits::Recent::default(),
         }
     }
 
@@ -335,6 +337,7 @@ mod tests {
             scope,
             since: Version(0),
             opening: 3,
+            recent: limits::Recent::default(),
         }
     }
 

@@ -11,12 +11,13 @@ use domain::{
     Change, Context, Enforcement, Entry, Group, LimitType, Now, Record, Rejection, Snapshot, Unit, Version,
     edit,
 };
-use rusqlite::{Connection, ffi, params};
+use rusqlite::{Connection, Transaction, ffi, params};
 
 use super::ledger_rows::Opening;
 use super::line_records::Lines;
 use super::lock::Lock;
 use super::{config_rows, fields, ledger_rows, line_records};
+use crate::bell::Bell;
 use crate::committer::{EditJob, Prepared};
 use crate::error::EditError;
 use crate::last_used::LastUsed;
@@ -36,6 +37,7 @@ pub(crate) struct Shared {
     pub(crate) today: Arc<Today>,
     pub(crate) line_use: Arc<LineUse>,
     pub(crate) last_used: Arc<LastUsed>,
+    pub(crate) bell: Arc<Bell>,
 }
 
 pub(crate) struct Books {
@@ -74,14 +76,40 @@ impl Books {
         &self.shared.last_used
     }
 
-    /// Writes a batch of entries, all or none.
-    pub(crate) fn write_entries(&mut self, entries: &[Entry]) -> rusqlite::Result<()> {
+    pub(crate) fn bell(&self) -> &Arc<Bell> {
+        &self.shared.bell
+    }
+
+    /// Writes a batch of entries, all or none. Answers how many of them were not there before.
+    pub(crate) fn write_entries(&mut self, entries: &[Entry]) -> rusqlite::Result<u64> {
         let tx = self.connection.transaction()?;
         let sums = ledger_rows::write(&tx, entries, &self.shared.line_use)?;
         tx.commit()?;
         self.shared.today.add(sums.day_use);
         self.shared.line_use.put(sums.lines);
-        Ok(())
+        self.ring_for(entries);
+        Ok(sums.fresh)
+    }
+
+    /// Writes something else than entries and edits, all of it or nothing.
+    pub(crate) fn write<T>(
+        &mut self,
+        write: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        let tx = self.connection.transaction()?;
+        let written = write(&tx)?;
+        tx.commit()?;
+        Ok(written)
+    }
+
+    /// Says where there are new events for a webhook.
+    fn ring_for(&self, entries: &[Entry]) {
+        let snapshot = self.shared.snapshot.load();
+        if snapshot.webhooks().next().is_some() {
+            let events = entries.iter().filter(|entry| entry.is_event());
+            let workspaces = events.map(|event| event.terms.workspace);
+            self.shared.bell.ring(workspaces.filter(|workspace| snapshot.webhook(*workspace).is_some()));
+        }
     }
 
     /// Writes when management keys were last used. What the disk refuses is written another time.
@@ -180,6 +208,11 @@ impl Books {
             self.shared.engine.publish_workspace(*workspace, change.version);
         }
         line_records::retire(&gone, &self.shared.engine);
+        for record in &change.records {
+            if let Record::Webhook(webhook) = record {
+                self.shared.bell.ring([webhook.workspace]);
+            }
+        }
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use domain::{
 use rusqlite::{Connection, Transaction, params};
 
 use super::fields::{count, id, json, word};
+use super::webhook_rows;
 use crate::vault::Vault;
 
 /// Writes a change and its version.
@@ -46,6 +47,8 @@ fn write_record(tx: &Transaction<'_>, vault: &Vault, record: &Record) -> rusqlit
             let sql = "DELETE FROM secrets WHERE workspace = ?1 AND name = ?2";
             tx.prepare_cached(sql)?.execute(params![id(workspace.0), name]).map(drop)
         }
+        Record::Webhook(webhook) => webhook_rows::write(tx, vault, webhook),
+        Record::WebhookDeleted { workspace, at_ms } => webhook_rows::delete(tx, *workspace, *at_ms),
         Record::ModelConfig { config, .. } => write_model_config(tx, config),
         Record::ModelConfigDeleted { id } => delete_model_config(tx, *id),
         Record::Prices { source, book } => write_prices(tx, *source, book),

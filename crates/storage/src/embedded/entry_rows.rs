@@ -33,6 +33,8 @@ pub struct LedgerLine {
     pub upstream_model: String,
     /// The path called.
     pub route: String,
+    /// How often it was sent upstream.
+    pub attempts: u8,
     /// What it used.
     pub usage: Usage,
     /// How it ended.
@@ -51,12 +53,17 @@ pub struct LedgerLine {
     pub price: Option<Pricing>,
     /// The lines of model configs that it was charged to.
     pub lines: Vec<(LineId, Meter)>,
+    /// The sequence of its event; none where nothing is billed.
+    pub sequence: Option<u64>,
 }
 
 /// An entry with what it says as others do.
-const WHOLE: &str = "SELECT entries.*, entry_prices.text AS price_text, entry_lines.text AS lines_text
-    FROM entries LEFT JOIN entry_prices ON entry_prices.id = entries.price
-        LEFT JOIN entry_lines ON entry_lines.id = entries.lines";
+const WHOLE: &str =
+    "SELECT entries.*, terms.workspace, terms.group_path, terms.external_entity_id, terms.slug,
+        terms.provider, terms.upstream_model, entry_prices.text AS price_text, entry_lines.text AS lines_text
+    FROM entries JOIN terms ON terms.id = entries.terms
+        LEFT JOIN entry_prices ON entry_prices.id = terms.price
+        LEFT JOIN entry_lines ON entry_lines.id = terms.lines";
 
 /// The entry of this call, if it has been written.
 pub(crate) fn read(reader: &Connection, request: &RequestId) -> rusqlite::Result<Option<LedgerLine>> {
@@ -94,6 +101,7 @@ fn line(row: &Row<'_>) -> rusqlite::Result<LedgerLine> {
         provider: row.get("provider")?,
         upstream_model: row.get("upstream_model")?,
         route: row.get("route")?,
+        attempts: row.get("attempts")?,
         usage: usage(row)?,
         outcome: row.get::<_, Parsed<Outcome>>("outcome")?.0,
         upstream_status: row.get("upstream_status")?,
@@ -103,6 +111,7 @@ fn line(row: &Row<'_>) -> rusqlite::Result<LedgerLine> {
         cost: row.get::<_, Option<i64>>("cost_nano_usd")?.map(|cost| Usd(u64::try_from(cost).unwrap_or(0))),
         price: row.get::<_, Option<Json<Pricing>>>("price_text")?.map(|Json(price)| price),
         lines: row.get::<_, Option<Parsed<Lines>>>("lines_text")?.map(|lines| lines.0.0).unwrap_or_default(),
+        sequence: row.get::<_, Option<i64>>("sequence")?.map(i64::cast_unsigned),
     })
 }
 
@@ -122,7 +131,7 @@ fn first_byte_ms(row: &Row<'_>) -> rusqlite::Result<Option<u64>> {
 }
 
 /// Ids as they stand in `group_path`.
-struct GroupPath(Vec<GroupId>);
+pub(crate) struct GroupPath(pub(crate) Vec<GroupId>);
 
 impl std::str::FromStr for GroupPath {
     type Err = <GroupId as std::str::FromStr>::Err;
@@ -133,7 +142,7 @@ impl std::str::FromStr for GroupPath {
 }
 
 /// Lines as they stand in `entry_lines`.
-struct Lines(Vec<(LineId, Meter)>);
+pub(crate) struct Lines(pub(crate) Vec<(LineId, Meter)>);
 
 impl std::str::FromStr for Lines {
     type Err = UnknownWord;

@@ -72,3 +72,22 @@ impl<T: std::str::FromStr> rusqlite::types::FromSql for Parsed<T> {
         parsed.map(Parsed).map_err(|_| FromSqlError::Other("not in the form it was written in".into()))
     }
 }
+
+/// Adds `more` to a column. SQLite would turn a sum that is too large into a floating-point number.
+macro_rules! plus {
+    ($column:literal) => {
+        concat!(
+            $column,
+            " = CASE WHEN ",
+            $column,
+            " > 9223372036854775807 - excluded.",
+            $column,
+            " THEN 9223372036854775807 ELSE ",
+            $column,
+            " + excluded.",
+            $column,
+            " END"
+        )
+    };
+}
+pub(crate) use plus;

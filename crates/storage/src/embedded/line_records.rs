@@ -10,6 +10,7 @@ use limits::{CounterKey, CounterScope, Engine, Home, Measure, Owner, PathLimit, 
 use rusqlite::Transaction;
 
 use super::ledger_rows::{LineRecord, delete_line_use, write_line_record, write_line_use};
+use super::span_rows::{self, Cause};
 use crate::compile::{line_limit, path_epoch};
 use crate::line_use::{LineKey, LineUse, Spent};
 
@@ -112,6 +113,13 @@ fn write_edited(
     }
     for (key, spent) in &spent {
         write_line_use(tx, *key, spent)?;
+        match line_use.get(*key) {
+            None => span_rows::write(tx, (*key, version), Cause::Made, spent)?,
+            Some(was) if was.cycle != spent.cycle => {
+                span_rows::write(tx, (*key, version), Cause::Moved, spent)?;
+            }
+            Some(_) => {}
+        }
         let used = opening(*key);
         if used > 0 {
             write_line_record(tx, LineRecord::Opening, *key, (version, used, now.wall_ms))?;
@@ -141,7 +149,9 @@ fn forget(
         spent.forget(at.wall_ms, used);
         spent
     });
-    Forgotten { line: key, home, used, at_ms: at.wall_ms, was_open: by_counter.is_some(), spent }
+    // Entries of a later period may have been written while the edit waited: it is their period that forgets.
+    let at_ms = spent.map_or(at.wall_ms, |spent| at.wall_ms.max(spent.start_ms));
+    Forgotten { line: key, home, used, at_ms, was_open: by_counter.is_some(), spent }
 }
 
 /// Opens the counter of a limit as the path of a call would, if there is a group that could call.

@@ -11,9 +11,11 @@ use rusqlite::types::{FromSql, Type};
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::fields::{Json, Parsed, Word, read_count, read_hash, read_id};
+use super::span_rows;
+use super::webhook_rows;
 use crate::error::OpenError;
 use crate::last_used::LastUsed;
-use crate::line_use::LineUse;
+use crate::line_use::{LineUse, Written};
 use crate::today::{Today, Use, UseKey, UseScope};
 use crate::vault::{CheckValue, Vault};
 
@@ -42,6 +44,7 @@ pub(crate) fn snapshot(connection: &Connection, vault: &Vault) -> rusqlite::Resu
         read(connection, "SELECT * FROM keys WHERE revoked_s IS NULL", key)?,
         read(connection, "SELECT * FROM management_keys WHERE deleted_s IS NULL", management_key)?,
         read(connection, "SELECT * FROM secrets", |row| secret(row, vault))?,
+        read(connection, "SELECT * FROM webhooks", |row| webhook_rows::read(row, vault))?,
         read(connection, "SELECT * FROM endpoints", endpoint)?,
         // After the keys, which they may be about.
         read(connection, "SELECT * FROM model_configs", model_config)?,
@@ -258,7 +261,9 @@ pub(crate) fn line_use(connection: &Connection, snapshot: &Snapshot) -> rusqlite
     })?;
     for row in rows {
         let (key, start_ms, used) = row?;
-        use_of_lines.load(key, start_ms, used);
+        let span = span_rows::latest(connection, key)?.unwrap_or_default();
+        let (made_ms, since_ms) = (span.made_ms, span.since(start_ms));
+        use_of_lines.load(key, Written { made_ms, start_ms, since_ms, used });
     }
     Ok(use_of_lines)
 }

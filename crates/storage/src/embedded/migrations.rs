@@ -22,6 +22,8 @@ pub(crate) const ALL: &[Migration] = &[
     Migration { name: "0001_first", sql: include_str!("../../migrations/0001_first.sql") },
     Migration { name: "0002_tenants", sql: include_str!("../../migrations/0002_tenants.sql") },
     Migration { name: "0003_model_configs", sql: include_str!("../../migrations/0003_model_configs.sql") },
+    Migration { name: "0004_ledger", sql: include_str!("../../migrations/0004_ledger.sql") },
+    Migration { name: "0005_webhooks", sql: include_str!("../../migrations/0005_webhooks.sql") },
 ];
 
 /// The version that all these steps lead to.

@@ -43,6 +43,7 @@ fn limit(opening: u64) -> PathLimit {
         scope: CounterScope::Group,
         since: Version(0),
         opening,
+        recent: limits::Recent::default(),
     }
 }
 

@@ -35,8 +35,11 @@ fn a_newer_store_is_refused_by_naming_both_versions() {
     world.open().close();
     world.sql().pragma_update(None, "user_version", 99).unwrap();
     let refused = world.try_open(MASTER, NOW).unwrap_err();
-    assert!(matches!(refused, OpenError::TooNew { found: 99, known: 3 }), "{refused}");
-    assert!(refused.to_string().contains("99") && refused.to_string().contains('3'), "{refused}");
+    assert!(matches!(refused, OpenError::TooNew { found: 99, known: SCHEMA }), "{refused}");
+    assert!(
+        refused.to_string().contains("99") && refused.to_string().contains(&SCHEMA.to_string()),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -87,7 +90,8 @@ fn only_the_owner_may_read() {
     let files: Vec<_> = fs::read_dir(&dir).unwrap().map(|file| file.unwrap().path()).collect();
     assert!(files.len() >= 3, "{files:?}");
     for file in files {
-        assert_eq!(mode(&file), 0o600, "{}", file.display());
+        let expected = if file.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(mode(&file), expected, "{}", file.display());
     }
 }
 
@@ -101,7 +105,7 @@ fn what_was_answered_is_in_the_files_even_if_the_process_never_closes_them() {
     for file in fs::read_dir(world.path()).unwrap() {
         let file = file.unwrap();
         // The shared memory of the log belongs to living processes only.
-        if !file.file_name().to_string_lossy().ends_with("-shm") {
+        if file.path().is_file() && !file.file_name().to_string_lossy().ends_with("-shm") {
             fs::copy(file.path(), after.path().join(file.file_name())).unwrap();
         }
     }
@@ -117,8 +121,8 @@ fn looking_says_what_opening_would_meet_and_changes_nothing() {
     let nothing = Inspection {
         exists: false,
         schema_found: 0,
-        schema_known: 3,
-        pending_migrations: vec!["0001_first", "0002_tenants", "0003_model_configs"],
+        schema_known: SCHEMA,
+        pending_migrations: MIGRATIONS.to_vec(),
         locked: false,
         locked_by: None,
     };
@@ -129,7 +133,7 @@ fn looking_says_what_opening_would_meet_and_changes_nothing() {
     let store = world.open();
     let held = Inspection {
         exists: true,
-        schema_found: 3,
+        schema_found: SCHEMA,
         pending_migrations: Vec::new(),
         locked: true,
         locked_by: Some(std::process::id()),

@@ -47,7 +47,7 @@ impl Scene {
         let config =
             wait(store.edit(NOW, move |cx| model_config::create(cx, draft, &mut random_bytes))).unwrap();
         let lines = config.lines().map(|line| (line.id, line.meter)).collect();
-        let entry = Entry { lines, ..entry(1, &[group.id], CALL.wall_ms, CALL.wall_ms) };
+        let entry = charged_to(lines, entry(1, &[group.id], CALL.wall_ms, CALL.wall_ms));
         let scene = Self { world, engine, store, config, entry };
         scene.call(&group);
         scene
@@ -123,10 +123,10 @@ fn a_line_that_counted_into_its_next_period_before_its_edit_keeps_that_period() 
     );
     assert_eq!(update.unwrap().budgets[0].id, scene.config.budgets[0].id);
     // Another call of the same period, which only the ledger hears of.
-    let other = Entry {
-        lines: Arc::clone(&scene.entry.lines),
-        ..entry(2, &scene.entry.groups, CALL.wall_ms, CALL.wall_ms)
-    };
+    let other = charged_to(
+        Arc::clone(&scene.entry.terms.lines),
+        entry(2, &scene.entry.terms.groups, CALL.wall_ms, CALL.wall_ms),
+    );
     record(&scene.store, other);
     assert_eq!(scene.shown(), (75_000, 150_000));
 }

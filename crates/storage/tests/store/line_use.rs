@@ -19,7 +19,7 @@ const COST: u64 = 75_000;
 const TARIFF: Tariff = Tariff { input: Usd::ZERO, output: Usd(1_000_000) };
 
 /// A config of everybody's calls with one budget and a rate limit by the hour.
-fn config(store: &Store, lines: &[(u64, &str)]) -> Arc<ModelConfig> {
+pub(crate) fn config(store: &Store, lines: &[(u64, &str)]) -> Arc<ModelConfig> {
     let draft = ConfigDraft {
         budgets: budgets(lines),
         rate_limits: hourly(1_000, 1_000_000),
@@ -28,15 +28,13 @@ fn config(store: &Store, lines: &[(u64, &str)]) -> Arc<ModelConfig> {
     try_config(store, draft).unwrap()
 }
 
-fn lines(config: &ModelConfig) -> Arc<[(LineId, Meter)]> {
+pub(crate) fn lines(config: &ModelConfig) -> Arc<[(LineId, Meter)]> {
     config.lines().map(|line| (line.id, line.meter)).collect()
 }
 
 /// Records a call of fifteen tokens that is charged to every line of a config.
-fn charge(store: &Store, n: u32, config: &ModelConfig, admitted_ms: u64, settled_ms: u64) {
-    let mut entry = entry(n, &[], admitted_ms, settled_ms);
-    entry.lines = lines(config);
-    record(store, entry);
+pub(crate) fn charge(store: &Store, n: u32, config: &ModelConfig, admitted_ms: u64, settled_ms: u64) {
+    record(store, charged_to(lines(config), entry(n, &[], admitted_ms, settled_ms)));
     wait(store.flush());
 }
 
@@ -48,7 +46,7 @@ fn used_at(store: &Store, config: &ModelConfig, wall_ms: u64) -> Vec<u64> {
     config.lines().map(|line| store.line_used(&snapshot, config, &line, now)).collect()
 }
 
-fn used(store: &Store, config: &ModelConfig) -> Vec<u64> {
+pub(crate) fn used(store: &Store, config: &ModelConfig) -> Vec<u64> {
     used_at(store, config, NOON_MS)
 }
 
@@ -87,13 +85,13 @@ fn rollups_add_up_what_calls_cost() {
     for n in 1..=3 {
         book(&store, n, &[group.id]);
     }
-    let mut unpriced = entry(4, &[group.id], NOON_MS, NOON_MS);
-    (unpriced.cost, unpriced.price) = (None, None);
+    let mut unpriced = on_terms(|terms| terms.price = None, entry(4, &[group.id], NOON_MS, NOON_MS));
+    unpriced.cost = None;
     record(&store, unpriced);
     store.close();
     assert_eq!(world.number("SELECT cost_nano_usd FROM rollups"), 3 * i64::try_from(COST).unwrap());
     assert_eq!(world.number("SELECT requests FROM rollups"), 4);
-    assert_eq!(world.number("SELECT count(*) FROM entries WHERE cost_nano_usd IS NULL AND price IS NULL"), 1);
+    assert_eq!(world.number("SELECT count(*) FROM entries WHERE cost_nano_usd IS NULL"), 1);
 }
 
 #[test]
@@ -157,7 +155,7 @@ fn a_new_line_opens_with_what_the_longest_shorter_one_has_used_and_the_ledger_sa
     let all = budgets(&[(1, "1h"), (1, "1d"), (1, "1M"), (1, "1m")]);
     let after = patch(&store, &made, ConfigPatch { budgets: Some(all), ..ConfigPatch::default() });
     assert_eq!(used(&store, &after), [1, 15, 0, COST, COST, 0]);
-    store.close();
+    world.close_and_audit(store, 0);
     assert_eq!(world.number("SELECT count(*) FROM line_openings"), 1);
     let cost = i64::try_from(COST).unwrap();
     assert_eq!(world.number("SELECT used FROM line_openings WHERE meter = 'usd'"), cost);
@@ -212,13 +210,13 @@ impl Live {
         self.engine.settle(reservation, Size { tokens: output, usd: Usd(output) }, NOW);
         let usage = Usage { input: 0, output, cached: 0, cache_written: 0, source: UsageSource::Reported };
         let (lines, cost) = (lines(&self.config), Some(Usd(output)));
-        domain::Entry { usage, cost, lines, ..entry(n, &[self.group.id], NOON_MS, NOON_MS) }
+        charged_to(lines, domain::Entry { usage, cost, ..entry(n, &[self.group.id], NOON_MS, NOON_MS) })
     }
 
     /// Budget of the present period by the ledger alone: a counter of another engine starts there.
     fn by_the_ledger(self) -> u64 {
         let Self { world, store, config, .. } = self;
-        store.close();
+        world.close_and_audit(store, 0);
         used(&world.open(), &config)[2]
     }
 }

@@ -2,14 +2,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
 
+mod audit;
+mod backup;
 mod concurrency;
 mod configuration;
 mod decisions;
+mod events;
 mod files;
+mod large;
 mod late_edits;
 mod ledger;
 mod line_use;
 mod live_lines;
 mod model_configs;
+mod recovery;
+mod retention;
 mod tenants;
 mod world;

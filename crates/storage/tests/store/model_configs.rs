@@ -186,6 +186,6 @@ fn a_store_from_before_there_were_model_configs_is_brought_up_to_date() {
     try_config(&store, about(&store, ConfigScope::Global, "*", None)).unwrap();
     store.close();
     assert_eq!(world.number("SELECT cost_nano_usd FROM rollups"), 0);
-    assert!(world.path().join("before-3").join("tollgate.db").exists());
+    assert!(world.path().join(format!("before-{SCHEMA}")).join("tollgate.db").exists());
     assert_eq!(all(&world.open()).len(), 1);
 }

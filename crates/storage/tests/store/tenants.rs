@@ -254,6 +254,6 @@ fn a_store_from_before_there_were_tenants_is_brought_up_to_date() {
     assert_eq!(keys.iter().map(|key| &*key.prefix).collect::<Vec<_>>(), ["mgmt_a", "mgmt_b"]);
     assert_ne!(keys[0].id, keys[1].id);
     assert!(keys.iter().all(|key| found.management_key(home.id, key.id) == Some(*key)));
-    assert!(world.path().join("before-3").join("tollgate.db").exists());
+    assert!(world.path().join(format!("before-{SCHEMA}")).join("tollgate.db").exists());
     assert_eq!(world.number("SELECT count(*) FROM keys WHERE prefix = 'sky_two' AND workspace = 5"), 1);
 }

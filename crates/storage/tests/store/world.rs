@@ -10,11 +10,11 @@ use domain::edit::key::KeyDraft;
 use domain::edit::{endpoint, group, key, secret};
 use domain::{
     Endpoint, Enforcement, Entry, Group, GroupId, Key, LimitType, LineId, Metadata, Meter, Now, Outcome,
-    Pricing, Provider, Rates, Region, RequestId, SecretValue, Slug, Target, Tariff, Tier, Unit, Usage,
+    Pricing, Provider, Rates, Region, RequestId, SecretValue, Slug, Target, Tariff, Terms, Tier, Unit, Usage,
     UsageSource, Usd, WorkspaceId,
 };
 use limits::{Ask, Need};
-use storage::{DecisionBounds, EditError, MasterKey, OpenError, Options, Store};
+use storage::{DecisionBounds, EditError, JournalOptions, MasterKey, OpenError, Options, Store};
 use tempfile::TempDir;
 
 pub(crate) const DAY_MS: u64 = 86_400_000;
@@ -52,6 +52,14 @@ impl World {
         self.try_open(MASTER, NOW).unwrap()
     }
 
+    /// Closes the store and sees to it that all of it can be recomputed. What was left out may be no more than this.
+    pub(crate) fn close_and_audit(&self, store: Store, skipped: u64) {
+        store.close();
+        let audit = storage::audit_at_rest(self.path()).unwrap();
+        assert_eq!(audit.differences, [], "{audit:?}");
+        assert!(audit.skipped <= skipped, "{:?}", audit.not_compared);
+    }
+
     pub(crate) fn sql(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.dir.path().join("tollgate.db")).unwrap()
     }
@@ -68,6 +76,7 @@ pub(crate) fn options(dir: &Path, master: [u8; 32]) -> Options {
         engine: Arc::new(limits::Engine::new()),
         now: NOW,
         decisions: DecisionBounds { in_memory: 100, on_disk: 1 << 20 },
+        journal: JournalOptions { segment_len: 128 * 1024, boot_id: [1; 16], ..JournalOptions::default() },
     }
 }
 
@@ -177,29 +186,55 @@ pub(crate) fn create_endpoint(store: &Store, name: &str, secret: &str) -> Arc<En
 pub(crate) fn entry(n: u32, groups: &[GroupId], admitted_ms: u64, settled_ms: u64) -> Entry {
     let mut random = [0; 10];
     random[6..].copy_from_slice(&n.to_be_bytes());
+    let at = |wall_ms: u64| Now { mono_ns: wall_ms.saturating_mul(1_000_000), wall_ms };
     Entry {
         request_id: RequestId::new(admitted_ms, random),
-        admitted_ms,
-        settled_ms,
-        workspace: WorkspaceId(1),
-        groups: groups.into(),
-        external_entity_id: "cust".into(),
+        admitted: at(admitted_ms),
+        settled: at(settled_ms),
+        terms: Arc::new(terms(groups)),
         key_prefix: "tg_1234567".into(),
-        slug: slug("acme/m1"),
-        provider: Provider::OpenAiCompatible.name(),
-        upstream_model: "llama".into(),
-        route: "/v1/chat/completions",
+        route: "/v1/chat/completions".into(),
+        attempts: 1,
         usage: Usage { input: 10, output: 5, cached: 4, cache_written: 2, source: UsageSource::Reported },
+        late: Box::default(),
         outcome: Outcome::Completed,
         upstream_status: Some(200),
         first_byte_ms: Some(12),
         metadata: Some(r#"{"ticket":7}"#.into()),
         user: Some("ada".into()),
         cost: Some(Usd(75_000)),
+    }
+}
+
+fn terms(groups: &[GroupId]) -> Terms {
+    Terms {
+        workspace: WorkspaceId(1),
+        groups: groups.into(),
+        external_entity_id: "cust".into(),
+        slug: slug("acme/m1"),
+        provider: Provider::OpenAiCompatible.name().into(),
+        upstream_model: "llama".into(),
         price: Some(price()),
         lines: [(LineId::new([1; 16]), Meter::Usd), (LineId::new([2; 16]), Meter::Requests)].into(),
     }
 }
+
+/// The same call, charged to these lines.
+pub(crate) fn charged_to(lines: Arc<[(LineId, Meter)]>, entry: Entry) -> Entry {
+    on_terms(|terms| terms.lines = lines, entry)
+}
+
+/// The same call on other terms.
+pub(crate) fn on_terms(change: impl FnOnce(&mut Terms), mut entry: Entry) -> Entry {
+    change(Arc::make_mut(&mut entry.terms));
+    entry
+}
+
+/// Every step that a new store takes.
+pub(crate) const MIGRATIONS: &[&str] =
+    &["0001_first", "0002_tenants", "0003_model_configs", "0004_ledger", "0005_webhooks"];
+/// The schema version that they lead to.
+pub(crate) const SCHEMA: u32 = 5;
 
 /// A call that holds nothing.
 pub(crate) const OBSERVED: Ask =

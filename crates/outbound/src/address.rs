@@ -4,18 +4,18 @@ use std::net::{IpAddr, SocketAddr};
 
 use domain::destination::{Network, Reach, reach};
 
-use super::Trust;
+use crate::Trust;
 
 /// What the operator allows, and where we listen ourselves.
 #[derive(Debug, Clone, Default)]
-pub(super) struct AddressRules {
-    pub(super) allow_networks: Vec<Network>,
-    pub(super) own_listeners: Vec<SocketAddr>,
+pub(crate) struct AddressRules {
+    pub(crate) allow_networks: Vec<Network>,
+    pub(crate) own_listeners: Vec<SocketAddr>,
 }
 
 impl AddressRules {
     /// Whether this address may be dialled for someone of this trust.
-    pub(super) fn permit(&self, address: IpAddr, trust: Trust) -> bool {
+    pub(crate) fn permit(&self, address: IpAddr, trust: Trust) -> bool {
         let address = address.to_canonical();
         match reach(address) {
             Reach::Public => true,
@@ -29,7 +29,7 @@ impl AddressRules {
 
     /// Whether a standing connection leads back to one of our own listeners. On an unspecified listener every
     /// address of this machine is ours; a connection to oneself has the same address at both ends.
-    pub(super) fn is_own(&self, local: SocketAddr, peer: SocketAddr) -> bool {
+    pub(crate) fn is_own(&self, local: SocketAddr, peer: SocketAddr) -> bool {
         self.own_listeners.iter().any(|own| {
             own.port() == peer.port()
                 && (own.ip().to_canonical() == peer.ip().to_canonical()

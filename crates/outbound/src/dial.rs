@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::destination::Network;
+use http_body::Body;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
@@ -13,10 +15,22 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::address::AddressRules;
-use super::{Connection, Origin};
-use crate::outgoing::Outgoing;
-use crate::settings::UpstreamSettings;
+use crate::Origin;
+use crate::address::AddressRules;
+
+/// A connection ready for one request with such a body.
+pub type Connection<B> = http1::SendRequest<B>;
+
+/// What connections are made by.
+#[derive(Debug, Clone)]
+pub struct DialerSettings {
+    /// Until a connection stands, TLS included.
+    pub connect_timeout: Duration,
+    /// Private networks that may be dialled when no operator wrote the origin.
+    pub allow_networks: Vec<Network>,
+    /// Where this program listens itself: never dialled, or a request would go round for ever.
+    pub own_listeners: Vec<SocketAddr>,
+}
 
 /// Why no connection came about.
 #[derive(Debug)]
@@ -41,11 +55,11 @@ impl fmt::Display for DialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unresolved(error) => write!(f, "the name cannot be resolved: {error}"),
-            Self::Forbidden => f.write_str("the address is one that targets must not point at"),
+            Self::Forbidden => f.write_str("the address is one that must not be dialled"),
             Self::Ourselves => f.write_str("the address is this gateway's own listener"),
             Self::Refused(error) => write!(f, "no connection: {error}"),
             Self::Tls(error) => write!(f, "no TLS: {error}"),
-            Self::Timeout => f.write_str("no connection within upstream.connect_timeout"),
+            Self::Timeout => f.write_str("no connection within the connect timeout"),
             Self::Handshake(error) => write!(f, "no HTTP: {error}"),
         }
     }
@@ -53,7 +67,7 @@ impl fmt::Display for DialError {
 
 impl std::error::Error for DialError {}
 
-/// How connections are made; shared by all workers.
+/// How connections are made; shared by all threads.
 pub struct Dialer {
     rules: AddressRules,
     tls: TlsConnector,
@@ -71,12 +85,9 @@ impl Dialer {
     ///
     /// # Errors
     /// When the TLS library refuses its own defaults.
-    pub fn new(settings: &UpstreamSettings) -> Result<Self, rustls::Error> {
-        let rules = AddressRules {
-            allow_networks: settings.allow_networks.clone(),
-            own_listeners: settings.own_listeners.clone(),
-        };
-        Ok(Self { rules, tls: tls()?, connect_timeout: settings.timeouts.connect })
+    pub fn new(settings: DialerSettings) -> Result<Self, rustls::Error> {
+        let DialerSettings { connect_timeout, allow_networks, own_listeners } = settings;
+        Ok(Self { rules: AddressRules { allow_networks, own_listeners }, tls: tls()?, connect_timeout })
     }
 
     /// A dialer for a program that speaks to servers its own user names: no listener is its own.
@@ -87,12 +98,22 @@ impl Dialer {
         Ok(Self { rules: AddressRules::default(), tls: tls()?, connect_timeout })
     }
 
-    pub(super) async fn connect(&self, origin: &Origin) -> Result<Connection, DialError> {
+    /// A new connection, on which HTTP/1.1 can be spoken.
+    ///
+    /// # Errors
+    /// As [`DialError`] says.
+    pub async fn connect<B>(&self, origin: &Origin) -> Result<Connection<B>, DialError>
+    where
+        B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+    {
         let connected = tokio::time::timeout(self.connect_timeout, self.connect_untimed(origin)).await;
         connected.map_err(|_| DialError::Timeout)?
     }
 
-    async fn connect_untimed(&self, origin: &Origin) -> Result<Connection, DialError> {
+    async fn connect_untimed<B>(&self, origin: &Origin) -> Result<Connection<B>, DialError>
+    where
+        B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+    {
         let stream = self.reach(origin).await?;
         if origin.tls {
             let name = ServerName::try_from(origin.host.clone());
@@ -130,17 +151,10 @@ impl Dialer {
     }
 }
 
-/// Connects once, for a program that wants to speak to one server itself.
-///
-/// # Errors
-/// As [`DialError`] says.
-pub async fn dial(dialer: &Arc<Dialer>, origin: &Origin) -> Result<http1::SendRequest<Outgoing>, DialError> {
-    dialer.connect(origin).await
-}
-
-async fn speak<S>(stream: S) -> Result<Connection, DialError>
+async fn speak<S, B>(stream: S) -> Result<Connection<B>, DialError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
     let (sender, connection) =
         http1::Builder::new().handshake(TokioIo::new(stream)).await.map_err(DialError::Handshake)?;
