@@ -15,6 +15,9 @@ const SINCE_BY_DEFAULT: &str = "1h";
 const NO_END: &str = "9999-12-30T00:00:00Z";
 /// How often `--follow` asks.
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);
+/// For people who see an empty table.
+const HELD_BACK: &str =
+    "none yet; the newest minute is held back (events.holdback): --after-sequence 0 shows it";
 const HEADINGS: [&str; 9] =
     ["SEQUENCE", "TIME", "CUSTOMER", "KEY", "MODEL", "INPUT", "OUTPUT", "USD", "CORRECTS"];
 
@@ -69,7 +72,7 @@ pub(super) async fn run(args: EventsArgs) -> anyhow::Result<()> {
     loop {
         args.print(&client, &span, &mut printed).await?;
         if !args.follow {
-            return Ok(());
+            return args.say_if_none(client.form, &printed);
         }
         if let Some(sequence) = printed.sequence {
             span = format!("after_sequence={sequence}");
@@ -92,6 +95,15 @@ impl EventsArgs {
         let end = self.end.as_deref().or(self.follow.then_some(NO_END));
         let end = end.map(|end| format!("&end_time={}", escaped(end))).unwrap_or_default();
         Ok(format!("start_time={}{end}", escaped(&start)))
+    }
+
+    /// Whoever has just made a call and looks for it is told why it is not there yet.
+    fn say_if_none(&self, form: Form, printed: &Printed) -> anyhow::Result<()> {
+        let by_time = self.after_sequence.is_none() && self.end.is_none();
+        if by_time && form == Form::Table && !self.csv && printed.sequence.is_none() {
+            say(HELD_BACK)?;
+        }
+        Ok(())
     }
 
     /// Prints every page of a span.
