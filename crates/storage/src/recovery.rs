@@ -2,7 +2,8 @@
 //!
 //! Calls whose end is known come first; then those that were under way, each taken for all that it could have used,
 //! since nobody knows better. An entry that is in the ledger already changes nothing, so a start that is cut short is
-//! made up for by the next.
+//! made up for by the next. What is so old that retention took it out of the ledger was there, and is not written again: a
+//! gateway with few calls may keep a segment for longer than the ledger keeps what it says.
 //!
 //! Guarantees: a segment is deleted only after everything in it is in the ledger. What charged rolling windows in the last
 //! minute is kept, in the files for a start that follows soon, and in memory for this one.
@@ -37,6 +38,8 @@ struct Reading<'a> {
     now: Now,
     boot: BootId,
     latest_ms: u64,
+    /// What is of this time and before may have been taken out of the ledger.
+    pruned_ms: Option<u64>,
     /// Entries that the ledger did not have.
     fresh: u64,
 }
@@ -45,7 +48,8 @@ struct Reading<'a> {
 pub(crate) fn run(dir: &Path, books: &mut Books, (now, boot): (Now, BootId)) -> Result<Recovered, OpenError> {
     let (mut files, found) = Files::find(dir)?;
     let recent = Gathering::new(now, boot);
-    let mut reading = Reading { books, batch: Vec::new(), recent, now, boot, latest_ms: 0, fresh: 0 };
+    let pruned_ms = books.pruned_ms().map_err(OpenError::database("reading the ledger"))?;
+    let mut reading = Reading { books, batch: Vec::new(), recent, now, boot, latest_ms: 0, pruned_ms, fresh: 0 };
     let mut open = Vec::new();
     let mut ages = Vec::with_capacity(found.len());
     for lane in found.chunk_by(|one, next| one.lane() == next.lane()) {
@@ -58,7 +62,10 @@ pub(crate) fn run(dir: &Path, books: &mut Books, (now, boot): (Now, BootId)) -> 
     reading.write()?;
     let ended = reading.fresh;
     for call in open {
-        reading.take(call.recovered(now))?;
+        // An earlier start took it up, and that is so long ago that it is gone again.
+        if !reading.was_pruned(call.admitted_ms()) {
+            reading.take(call.recovered(now))?;
+        }
     }
     reading.write()?;
     tell(ended, reading.fresh - ended);
@@ -102,8 +109,16 @@ impl Reading<'_> {
     fn take(&mut self, ended: Ended) -> Result<(), OpenError> {
         self.recent.add(&ended);
         self.latest_ms = self.latest_ms.max(ended.entry.settled.wall_ms);
+        if self.was_pruned(ended.entry.settled.wall_ms) {
+            return Ok(());
+        }
         self.batch.push(ended.entry);
         if self.batch.len() >= BATCH_MAX { self.write() } else { Ok(()) }
+    }
+
+    /// Retention is days behind: what it has come to was written long ago.
+    fn was_pruned(&self, wall_ms: u64) -> bool {
+        self.pruned_ms.is_some_and(|pruned_ms| wall_ms <= pruned_ms)
     }
 
     fn write(&mut self) -> Result<(), OpenError> {

@@ -16,7 +16,7 @@ use rusqlite::{Connection, Transaction, ffi, params};
 use super::ledger_rows::Opening;
 use super::line_records::Lines;
 use super::lock::Lock;
-use super::{config_rows, fields, ledger_rows, line_records};
+use super::{config_rows, fields, ledger_rows, line_records, load};
 use crate::bell::Bell;
 use crate::committer::{EditJob, Prepared};
 use crate::error::EditError;
@@ -78,6 +78,11 @@ impl Books {
 
     pub(crate) fn bell(&self) -> &Arc<Bell> {
         &self.shared.bell
+    }
+
+    /// Until when entries may be gone by retention; none where none are.
+    pub(crate) fn pruned_ms(&self) -> rusqlite::Result<Option<u64>> {
+        load::pruned_ms(&self.connection)
     }
 
     /// Writes a batch of entries, all or none. Answers how many of them were not there before.

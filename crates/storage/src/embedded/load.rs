@@ -91,6 +91,11 @@ pub(crate) fn last_recorded_ms(connection: &Connection) -> rusqlite::Result<u64>
     Ok(config(connection, "last_recorded_ms")?.map_or(0, i64::cast_unsigned))
 }
 
+/// The latest settlement among the entries that retention took out; none where it took out none.
+pub(crate) fn pruned_ms(connection: &Connection) -> rusqlite::Result<Option<u64>> {
+    Ok(config(connection, "pruned_ms")?.map(i64::cast_unsigned))
+}
+
 fn read(
     connection: &Connection,
     sql: &str,

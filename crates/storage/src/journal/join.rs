@@ -108,6 +108,11 @@ impl Open {
         self.request_id
     }
 
+    /// When it was admitted, in milliseconds since 1970 UTC.
+    pub(crate) fn admitted_ms(&self) -> u64 {
+        self.admitted.wall_ms
+    }
+
     fn new(boot: BootId, terms: Arc<Terms>, told: &Told<'_>) -> Self {
         let Told { request_id, admitted, key_prefix, route, user, metadata, input, output, is_priced } = told;
         Self {

@@ -197,6 +197,43 @@ fn however_often_the_journal_is_read_every_call_is_in_the_ledger_once() {
 }
 
 #[test]
+fn what_retention_took_out_of_the_ledger_does_not_come_back_from_the_journal() {
+    let world = World::new();
+    let store = world.open();
+    let (old, new) = (NOON_MS, NOON_MS + 3 * DAY_MS);
+    let calls = [(1, old), (2, new)].map(|(n, at_ms)| entry(n, &[GroupId(1)], at_ms, at_ms));
+    let recorder = store.recorder();
+    for call in &calls {
+        drop(begin(&recorder, call).settle(call.clone()));
+    }
+    wait(store.flush());
+    assert_eq!(wait(store.prune(at(new), 2)).unwrap().lines, 1);
+    drop(recorder);
+    store.close();
+    // So few calls that they are all in the one segment of their lane.
+    open_at(&world, at(new + 1), [1; 16]).close();
+    assert_eq!(world.number("SELECT count(*) FROM entries"), 1, "what is gone stays gone");
+    assert_eq!(world.number("SELECT max(sequence) FROM events"), 2, "nothing is billed again");
+    assert_eq!(world.number("SELECT sum(requests) FROM rollups"), 2, "nor counted again");
+    assert_eq!(world.number("SELECT sum(requests) FROM day_use WHERE scope = 'own'"), 2);
+}
+
+#[test]
+fn a_call_without_an_end_is_charged_once_though_retention_took_it_out_before_the_next_start() {
+    let world = World::new();
+    let store = world.open();
+    let call = entry(1, &[GroupId(1)], NOON_MS, NOON_MS);
+    let image = killed_after(&world, &store, |recorder| std::mem::forget(begin(recorder, &call)));
+    let at_rest = open_at(&image, at(NOON_MS + 1), [1; 16]);
+    let later = at(NOON_MS + 3 * DAY_MS);
+    assert_eq!(wait(at_rest.prune(later, 2)).unwrap().lines, 1);
+    at_rest.close();
+    open_at(&image, later, [1; 16]).close();
+    assert_eq!(image.number("SELECT sum(requests) FROM rollups"), 1);
+    assert_eq!(image.number("SELECT sequence FROM sequences"), 1);
+}
+
+#[test]
 fn a_record_that_was_torn_costs_no_more_than_itself() {
     let world = World::new();
     let store = world.open();
