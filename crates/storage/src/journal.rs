@@ -44,6 +44,10 @@ use crate::error::OpenError;
 
 /// Lanes there may be; further workers share them.
 const LANES_MAX: usize = 256;
+/// Segments that each lane finds room for: the current one, the spare one, one that is not yet in the ledger, and one of
+/// the process before. Where the bound has no room for as many, there are fewer lanes: one without a spare segment could
+/// never go on, and its workers would refuse every call.
+const LANE_SEGMENTS: u64 = 4;
 /// The shortest segment: room for some hundred calls.
 const SEGMENT_LEN_MIN: u64 = 64 * 1024;
 /// So long what was charged is kept for rolling windows: a minute, and a little for clocks that are read late.
@@ -92,6 +96,14 @@ impl Default for JournalOptions {
             bytes_max: 2 * 1024 * 1024 * 1024,
             boot_id: [0; 16],
         }
+    }
+}
+
+impl JournalOptions {
+    /// Lanes that have room side by side.
+    fn lanes_max(&self) -> usize {
+        let fit = self.bytes_max / self.segment_len.saturating_mul(LANE_SEGMENTS).max(1);
+        usize::try_from(fit).unwrap_or(LANES_MAX).clamp(1, LANES_MAX)
     }
 }
 
@@ -145,7 +157,7 @@ impl Journal {
     fn lane(&self) -> Arc<Lane> {
         let mut lanes = self.common.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         let given = self.given.fetch_add(1, Ordering::Relaxed);
-        let shared = usize::try_from(given).unwrap_or(0) % LANES_MAX;
+        let shared = usize::try_from(given).unwrap_or(0) % self.common.options.lanes_max();
         if let Some(lane) = lanes.get(shared) {
             return Arc::clone(lane);
         }
