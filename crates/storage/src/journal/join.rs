@@ -162,8 +162,10 @@ impl Open {
         Ended { entry, boot: self.boot }
     }
 
-    /// The call taken for what it could have used, and for over at this moment.
+    /// The call taken for what it could have used, and for over at this moment. A machine that starts with its wall clock
+    /// behind must not put the charge into a day or a period before the call.
     pub(crate) fn recovered(self, now: Now) -> Ended {
+        let now = Now { wall_ms: now.wall_ms.max(self.admitted.wall_ms), ..now };
         let most = self.holds.last().map_or(self.output, |held| held.output.max(self.output));
         let usage = Usage {
             input: self.input,

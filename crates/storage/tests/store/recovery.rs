@@ -127,6 +127,20 @@ fn a_call_under_way_is_charged_once_with_all_it_could_have_used_when_the_process
 }
 
 #[test]
+fn a_call_under_way_does_not_end_before_it_began_where_the_clock_is_behind_at_the_next_start() {
+    let world = World::new();
+    let store = world.open();
+    let group = create(&store, "cust");
+    let call = entry(1, &[group.id], NOON_MS, NOON_MS);
+    let image = killed_after(&world, &store, |recorder| std::mem::forget(begin(recorder, &call)));
+    let after = open_at(&image, at(NOON_MS - DAY_MS), [2; 16]);
+    let line = wait(after.entry(call.request_id)).unwrap().unwrap();
+    assert_eq!((line.admitted_ms, line.settled_ms), (NOON_MS, NOON_MS));
+    let used = after.used_today(group.id, UseScope::Own, &slug("acme/m1"), NOW.day());
+    assert_eq!((used.requests, used.tokens), (1, 110), "on the day of the call");
+}
+
+#[test]
 fn a_call_that_held_more_and_more_is_charged_with_all_it_held() {
     let world = World::new();
     let store = world.open();
