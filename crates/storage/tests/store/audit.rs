@@ -144,6 +144,8 @@ fn an_event_that_is_missing_moved_doubled_or_of_nothing_is_found() {
             "UPDATE events SET workspace = 3 WHERE sequence = 48",
             vec!["events", "events.sequence", "events.workspace"],
         ),
+        ("DELETE FROM event_blocks WHERE terms = 1", vec!["event_blocks"]),
+        ("INSERT INTO event_blocks VALUES (1, 7)", vec!["event_blocks"]),
     ] {
         let audit = after(sql);
         let found = whats(&audit);
@@ -180,6 +182,9 @@ fn a_correction_changes_the_sums_of_the_hour_of_its_call_and_has_an_event_of_its
     assert_eq!(audit.differences, []);
     assert_eq!(whats(&after(&format!("{correction}{event}"))).len(), 6, "three numbers in both tables");
     assert!(whats(&after(correction)).contains(&"events"));
+    let strangers = "UPDATE events SET terms = (SELECT max(id) FROM terms WHERE id != events.terms) WHERE sequence = 49;";
+    let audit = after(&format!("{correction}{event}{strangers}{}{}", sums[0], sums[1]));
+    assert_eq!(whats(&audit), ["events.terms"], "on the bill of another customer");
 }
 
 #[test]

@@ -5,6 +5,8 @@ use rusqlite::{Connection, Row};
 
 use super::time;
 use crate::audit::Audit;
+use crate::embedded::event_rows::BLOCK;
+use crate::embedded::fields::count;
 
 /// By how much an event may be later than what it tells of, because another that ended later was written before it. If
 /// it is more, the wall clock was set back.
@@ -13,10 +15,11 @@ const LATE_MAX_MS: i64 = 60_000;
 /// Every event in its order, with the line that it tells of, as far as that is there.
 const EVENTS: &str = "SELECT ev.workspace, ev.sequence, ev.at_ms, ev.line, ev.corrects, ev.terms,
         ifnull(e.sequence, c.sequence) AS line_sequence, ifnull(e.settled_ms, c.at_ms) AS line_ms,
-        e.terms AS line_terms, t.workspace AS line_workspace
+        ifnull(e.terms, corrected.terms) AS line_terms, t.workspace AS line_workspace
     FROM main.events AS ev
         LEFT JOIN main.entries AS e ON ev.corrects = 0 AND e.request_id = ev.line
         LEFT JOIN main.corrections AS c ON ev.corrects = 1 AND c.id = ev.line
+        LEFT JOIN main.entries AS corrected ON corrected.request_id = c.corrects
         LEFT JOIN main.terms AS t ON t.id = ev.terms
     ORDER BY ev.workspace, ev.sequence";
 
@@ -35,6 +38,15 @@ const LOST: &str = "SELECT t.workspace, e.sequence, e.request_id AS line FROM ma
 /// Entries that are billed and should not be, or the other way round (see [`domain::is_billed`]).
 const WRONGLY_BILLED: &str = "SELECT request_id AS line, sequence IS NOT NULL AS billed FROM main.entries
     WHERE (sequence IS NOT NULL) != (input_tokens + output_tokens > 0 OR ifnull(upstream_status, 0) BETWEEN 200 AND 299)";
+
+/// Stretches of events that whoever asks for the events of one group would pass over, and ones that are looked through in
+/// vain.
+const BLOCKS: &str = "SELECT terms, block, 1 AS is_due FROM (
+        SELECT DISTINCT terms, sequence / ?1 AS block FROM main.events
+        EXCEPT SELECT terms, block FROM main.event_blocks)
+    UNION ALL SELECT terms, block, 0 FROM (
+        SELECT terms, block FROM main.event_blocks
+        EXCEPT SELECT DISTINCT terms, sequence / ?1 FROM main.events)";
 
 /// How far each workspace has come, by its events and by what is kept.
 const LAST: &str =
@@ -60,6 +72,7 @@ pub(super) fn compare(
     let set_back_ms = in_order(reader, pruned_ms, audit)?;
     lost(reader, audit)?;
     wrongly_billed(reader, audit)?;
+    blocks(reader, audit)?;
     last(reader, pruned_ms, audit)?;
     Ok(set_back_ms)
 }
@@ -157,6 +170,19 @@ fn wrongly_billed(reader: &Connection, audit: &mut Audit) -> rusqlite::Result<()
         let words = |billed| if billed { "an event" } else { "no event" };
         let billed: bool = row.get("billed")?;
         audit.differ("entries.sequence", || format!("call {line}"), (&words(!billed), &words(billed)));
+    }
+    Ok(())
+}
+
+fn blocks(reader: &Connection, audit: &mut Audit) -> rusqlite::Result<()> {
+    let mut ask = reader.prepare(BLOCKS)?;
+    let mut rows = ask.query([count(BLOCK)])?;
+    while let Some(row) = rows.next()? {
+        let (terms, block): (i64, i64) = (row.get("terms")?, row.get("block")?);
+        let words = |there| if there { "events of these terms" } else { "none" };
+        let is_due: bool = row.get("is_due")?;
+        let place = || format!("terms {terms}, block {block}");
+        audit.differ("event_blocks", place, (&words(is_due), &words(!is_due)));
     }
     Ok(())
 }
