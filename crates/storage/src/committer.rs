@@ -17,6 +17,7 @@ use std::time::Duration;
 use domain::Entry;
 
 pub(crate) use self::job::{DeskJob, EditJob, FlushJob, Prepared};
+use crate::backup::JournalHolds;
 use crate::embedded::Books;
 use crate::journal::Pin;
 use crate::ledger::Room;
@@ -66,16 +67,22 @@ pub(crate) struct Committer {
     pins: Vec<Option<Pin>>,
     /// Flushes that came while the disk refused. Bounded like edits.
     flushes: Vec<FlushJob>,
+    /// What keeps all of the journal, should this end with entries that are not written.
+    holds: JournalHolds,
 }
 
 impl Committer {
-    pub(crate) fn new(books: Books, receiver: Receiver<Message>, room: Arc<Room>) -> Self {
-        Self { books, receiver, room, backlog: Vec::new(), pins: Vec::new(), flushes: Vec::new() }
+    pub(crate) fn new(
+        (books, receiver): (Books, Receiver<Message>),
+        room: Arc<Room>,
+        holds: JournalHolds,
+    ) -> Self {
+        let (backlog, pins, flushes) = (Vec::new(), Vec::new(), Vec::new());
+        Self { books, receiver, room, backlog, pins, flushes, holds }
     }
 
     /// Works until closed. However it ends, no permit is given afterwards.
     pub(crate) fn run(mut self) {
-        let _closes = CloseOnEnd(Arc::clone(&self.room));
         loop {
             // What the disk refused is tried again even if nothing comes.
             let wait = if self.backlog.is_empty() { None } else { Some(RETRY_WAIT) };
@@ -207,11 +214,39 @@ impl Committer {
 /// The disk refused.
 struct Refused;
 
-/// Closes the room also when the committer ends by a fault.
-struct CloseOnEnd(Arc<Room>);
-
-impl Drop for CloseOnEnd {
+/// Closes the room also when the committer ends by a fault. What was not written is in the journal for the next start, and
+/// with its pins gone the keeper would take it for written.
+impl Drop for Committer {
     fn drop(&mut self) {
-        self.0.close();
+        self.room.close();
+        if self.room.taken() > 0 {
+            self.holds.hold_for_good();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use domain::Now;
+
+    use super::*;
+    use crate::embedded;
+    use crate::vault::{MasterKey, Vault};
+
+    #[test]
+    fn the_journal_stays_if_the_committer_ends_before_everything_is_written() {
+        for (unwritten, stays) in [(0, false), (1, true)] {
+            let dir = tempfile::tempdir().unwrap();
+            let vault = Arc::new(Vault::new(&MasterKey::from_bytes([7; 32])));
+            let engine = Arc::new(limits::Engine::new());
+            let opened = embedded::open(dir.path(), vault, engine, Now::default()).unwrap();
+            let (room, holds) = (Arc::new(Room::default()), JournalHolds::default());
+            (0..unwritten).for_each(|_| room.take().unwrap());
+            let (_sender, receiver) = mpsc::channel();
+            drop(Committer::new((opened.books, receiver), Arc::clone(&room), holds.clone()));
+            assert_eq!((holds.is_held(), room.is_open()), (stays, false), "{unwritten} unwritten");
+        }
     }
 }

@@ -29,7 +29,7 @@ pub(crate) struct Room {
 
 impl Room {
     /// Takes room for one entry.
-    fn take(&self) -> Option<()> {
+    pub(crate) fn take(&self) -> Option<()> {
         let more = |taken| (taken < LEDGER_PENDING_MAX).then_some(taken + 1);
         self.taken.fetch_update(SeqCst, SeqCst, more).ok()?;
         // Looked at after taking: who closes looks at `taken` after closing, so one of the two sees the other.

@@ -49,7 +49,8 @@ pub(crate) fn run(dir: &Path, books: &mut Books, (now, boot): (Now, BootId)) -> 
     let (mut files, found) = Files::find(dir)?;
     let recent = Gathering::new(now, boot);
     let pruned_ms = books.pruned_ms().map_err(OpenError::database("reading the ledger"))?;
-    let mut reading = Reading { books, batch: Vec::new(), recent, now, boot, latest_ms: 0, pruned_ms, fresh: 0 };
+    let mut reading =
+        Reading { books, batch: Vec::new(), recent, now, boot, latest_ms: 0, pruned_ms, fresh: 0 };
     let mut open = Vec::new();
     let mut ages = Vec::with_capacity(found.len());
     for lane in found.chunk_by(|one, next| one.lane() == next.lane()) {

@@ -110,7 +110,7 @@ impl Store {
         let bell = books.bell().clone();
         let room = Arc::new(Room::default());
         let (sender, receiver) = mpsc::channel();
-        let committer = Committer::new(books, receiver, Arc::clone(&room));
+        let committer = Committer::new((books, receiver), Arc::clone(&room), journal_holds.clone());
         let thread = thread::Builder::new().name("committer".to_owned()).spawn(move || committer.run());
         let thread = thread.map_err(OpenError::io("starting the committer of", &dir))?;
         let inner = Inner {

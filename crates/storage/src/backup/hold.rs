@@ -18,6 +18,11 @@ impl JournalHolds {
         JournalHold(Arc::clone(&self.0))
     }
 
+    /// No file goes away any more as long as this process lives.
+    pub(crate) fn hold_for_good(&self) {
+        self.0.fetch_add(1, SeqCst);
+    }
+
     /// Whether files have to stay: asked right before one is removed.
     pub(crate) fn is_held(&self) -> bool {
         self.0.load(SeqCst) > 0

@@ -182,7 +182,8 @@ fn a_correction_changes_the_sums_of_the_hour_of_its_call_and_has_an_event_of_its
     assert_eq!(audit.differences, []);
     assert_eq!(whats(&after(&format!("{correction}{event}"))).len(), 6, "three numbers in both tables");
     assert!(whats(&after(correction)).contains(&"events"));
-    let strangers = "UPDATE events SET terms = (SELECT max(id) FROM terms WHERE id != events.terms) WHERE sequence = 49;";
+    let strangers =
+        "UPDATE events SET terms = (SELECT max(id) FROM terms WHERE id != events.terms) WHERE sequence = 49;";
     let audit = after(&format!("{correction}{event}{strangers}{}{}", sums[0], sums[1]));
     assert_eq!(whats(&audit), ["events.terms"], "on the bill of another customer");
 }

@@ -396,8 +396,7 @@ fn a_journal_at_its_bound_admits_nothing_and_still_writes_down_every_end() {
 fn however_many_workers_there_are_each_has_room_within_the_bound() {
     let world = World::new();
     let mut options = options(world.path(), MASTER);
-    options.journal =
-        JournalOptions { segment_len: 64 * 1024, bytes_max: 8 * 64 * 1024, ..options.journal };
+    options.journal = JournalOptions { segment_len: 64 * 1024, bytes_max: 8 * 64 * 1024, ..options.journal };
     let store = Store::open(options).unwrap();
     let recorders: Vec<_> = (0..40).map(|_| store.recorder()).collect();
     assert!(recorders.iter().all(|recorder| recorder.permit().is_some()), "from its first call on");
