@@ -171,7 +171,7 @@ pub enum Reach {
     Never,
 }
 
-/// What kind of address this is. IPv4 addresses mapped into IPv6 are judged as IPv4.
+/// What kind of address this is. IPv4 addresses within IPv6 are judged as IPv4: a translator on the way would call them.
 #[must_use]
 pub fn reach(address: IpAddr) -> Reach {
     match address.to_canonical() {
@@ -181,10 +181,14 @@ pub fn reach(address: IpAddr) -> Reach {
 }
 
 fn reach_v4(v4: Ipv4Addr) -> Reach {
-    let shared = v4.octets()[0] == 100 && (64..128).contains(&v4.octets()[1]);
-    if v4.octets()[0] == 0 || v4.is_link_local() || v4.is_multicast() || v4.is_broadcast() {
+    let [first, second, third, _] = v4.octets();
+    let shared = first == 100 && (64..128).contains(&second);
+    // For protocols within a network, and for measuring devices.
+    let internal = (first, second, third) == (192, 0, 0) || (first == 198 && second & 0xfe == 18);
+    let reserved = first == 0 || first >= 240;
+    if reserved || v4.is_link_local() || v4.is_multicast() {
         Reach::Never
-    } else if v4.is_private() || v4.is_loopback() || shared {
+    } else if v4.is_private() || v4.is_loopback() || shared || internal {
         Reach::Private
     } else {
         Reach::Public
@@ -192,12 +196,27 @@ fn reach_v4(v4: Ipv4Addr) -> Reach {
 }
 
 fn reach_v6(v6: Ipv6Addr) -> Reach {
+    let site_local = v6.segments()[0] & 0xffc0 == 0xfec0;
+    let translated_locally = v6.segments()[..3] == [0x64, 0xff9b, 1];
     if v6.is_unspecified() || v6.is_multicast() || v6.is_unicast_link_local() {
         Reach::Never
-    } else if v6.is_loopback() || v6.is_unique_local() {
+    } else if v6.is_loopback() || v6.is_unique_local() || site_local || translated_locally {
         Reach::Private
     } else {
-        Reach::Public
+        within(v6).map_or(Reach::Public, reach_v4)
+    }
+}
+
+/// The IPv4 address that an IPv6 address stands for: NAT64 (RFC 6052), 6to4 (RFC 3056), and the old compatible form.
+fn within(v6: Ipv6Addr) -> Option<Ipv4Addr> {
+    let v4 = |high: u16, low: u16| {
+        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        Ipv4Addr::new(a, b, c, d)
+    };
+    match v6.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0, 0, 0, 0, 0, 0, high, low] => Some(v4(high, low)),
+        [0x2002, high, low, ..] => Some(v4(high, low)),
+        _ => None,
     }
 }
 
@@ -242,7 +261,29 @@ mod tests {
         for text in ["10.1.2.3", "127.0.0.1", "192.168.0.1", "::1", "fd00::1", "::ffff:127.0.0.1"] {
             assert_eq!(reach(text), Reach::Private, "{text}");
         }
-        assert_eq!(reach("1.1.1.1"), Reach::Public);
+        for text in ["100.64.0.1", "192.0.0.192", "198.19.0.1", "fec0::1", "64:ff9b:1::1"] {
+            assert_eq!(reach(text), Reach::Private, "{text}");
+        }
+        for text in ["240.0.0.1", "255.255.255.255"] {
+            assert_eq!(reach(text), Reach::Never, "{text}");
+        }
+        for text in ["1.1.1.1", "192.0.1.1", "198.20.0.1", "2606:4700::1111"] {
+            assert_eq!(reach(text), Reach::Public, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_a_translator_calls_is_judged_as_what_it_calls() {
+        for (v4, expected) in
+            [("169.254.169.254", Reach::Never), ("10.0.0.1", Reach::Private), ("1.1.1.1", Reach::Public)]
+        {
+            let [a, b, c, d] = v4.parse::<Ipv4Addr>().unwrap().octets();
+            let six_to_four =
+                format!("2002:{:x}:{:x}::1", u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+            for text in [format!("64:ff9b::{v4}"), format!("::{v4}"), six_to_four] {
+                assert_eq!(reach(text.parse().unwrap()), expected, "{text}");
+            }
+        }
     }
 
     #[test]
