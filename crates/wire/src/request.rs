@@ -10,6 +10,7 @@ mod chat;
 mod completions;
 mod fields;
 mod messages;
+mod plain;
 mod prompt;
 mod responses;
 mod stream_options;
@@ -171,7 +172,7 @@ impl Call<'_> {
         self.prompt_place == PromptPlace::PartlyUpstream || self.prompt.is_elsewhere()
     }
 
-    /// The raw JSON of `metadata`, if it is an object of at most [`METADATA_LEN_MAX`] bytes.
+    /// The raw JSON of `metadata`, if it is an object of at most [`METADATA_LEN_MAX`] bytes that every reader reads.
     #[must_use]
     pub fn metadata(&self) -> Option<&str> {
         self.metadata

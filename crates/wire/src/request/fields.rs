@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use domain::USER_LEN_MAX;
 use serde_json::value::RawValue;
 
+use super::plain::is_plain;
 use super::{METADATA_LEN_MAX, Malformed, Model};
 use crate::depth::{DEPTH_MAX, nests_too_deep};
 use crate::members::{Members, members, span, string};
@@ -76,8 +77,10 @@ pub(super) fn whole_number(param: &'static str, value: Option<&RawValue>) -> Res
     Ok(number.parse().unwrap_or(u64::MAX))
 }
 
+/// An object of bearable size that whoever is sent it can read; any other is none.
 pub(super) fn read_metadata(metadata: Option<&RawValue>) -> Option<&str> {
-    metadata.map(RawValue::get).filter(|json| json.starts_with('{') && json.len() <= METADATA_LEN_MAX)
+    let object = metadata.map(RawValue::get).filter(|json| json.starts_with('{'));
+    object.filter(|json| json.len() <= METADATA_LEN_MAX && is_plain(json))
 }
 
 /// The end user that a call is made for: the first of these members that names one. What does not is none.

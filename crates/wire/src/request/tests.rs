@@ -238,6 +238,9 @@ mod reading {
         let sized = |len: usize| with(&format!(r#""metadata":{{"a":"{}"}}"#, "x".repeat(len - 8)));
         assert_eq!(read(&sized(METADATA_LEN_MAX)).metadata().map(str::len), Some(METADATA_LEN_MAX));
         assert_eq!(read(&sized(METADATA_LEN_MAX + 1)).metadata(), None);
+        for unreadable in [r#"{"a":1e400}"#, r#"{"a":"\ud800"}"#, r#"{"a":1,"a":2}"#] {
+            assert_eq!(read(&with(&format!(r#""metadata":{unreadable}"#))).metadata(), None, "{unreadable}");
+        }
     }
 
     #[test]
