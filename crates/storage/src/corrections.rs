@@ -13,6 +13,11 @@ use crate::store::Store;
 
 /// Corrections of one call.
 pub const CORRECTIONS_MAX: usize = 100;
+/// What corrections may bring a call to, of each kind of tokens. Far more than a model reads or writes, and so little that
+/// no sum comes to its end: what a sum cannot count is lost from it, even if the correction is taken back.
+const TOKENS_MAX: i64 = 1_000_000_000_000;
+/// The same in nano-USD: a million dollars.
+const COST_MAX: i64 = 1_000_000_000_000_000;
 
 /// What is to be put right.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +65,7 @@ pub enum NotCorrected {
     NoSuchCall,
     /// With it and those before, something of the call would be below zero.
     BelowZero(&'static str),
-    /// With it and those before, something of the call would be too large to count.
+    /// With it and those before, something of the call would be larger than a call can be.
     TooLarge(&'static str),
     /// The call has been corrected [`CORRECTIONS_MAX`] times.
     TooOften,
@@ -123,20 +128,51 @@ impl BillChange {
         }
     }
 
-    /// Both together, if nothing of it is below zero or too large.
+    /// Both together, if nothing of it is below zero or raised to too much.
     pub(crate) fn with(self, more: Self) -> Result<Self, NotCorrected> {
-        let add = |name, one: i64, two: i64| match one.checked_add(two) {
+        let add = |name, one: i64, two: i64, most: i64| match one.checked_add(two) {
             None if two < 0 => Err(NotCorrected::BelowZero(name)),
             None => Err(NotCorrected::TooLarge(name)),
             Some(sum) if sum < 0 => Err(NotCorrected::BelowZero(name)),
+            Some(sum) if sum > most && two > 0 => Err(NotCorrected::TooLarge(name)),
             Some(sum) => Ok(sum),
         };
         let nanos = |cost: Option<SignedUsd>| cost.unwrap_or_default().0;
-        let cost = add("cost_usd", nanos(self.cost), nanos(more.cost))?;
+        let cost = add("cost_usd", nanos(self.cost), nanos(more.cost), COST_MAX)?;
         Ok(Self {
-            input: add("input_tokens", self.input, more.input)?,
-            output: add("output_tokens", self.output, more.output)?,
+            input: add("input_tokens", self.input, more.input, TOKENS_MAX)?,
+            output: add("output_tokens", self.output, more.output, TOKENS_MAX)?,
             cost: self.cost.or(more.cost).map(|_| SignedUsd(cost)),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens(input: i64) -> BillChange {
+        BillChange { input, ..BillChange::default() }
+    }
+
+    fn dollars(nanos: i64) -> BillChange {
+        BillChange { cost: Some(SignedUsd(nanos)), ..BillChange::default() }
+    }
+
+    #[test]
+    fn a_call_is_raised_to_its_bound_and_no_further() {
+        assert_eq!(tokens(10).with(tokens(TOKENS_MAX - 10)), Ok(tokens(TOKENS_MAX)));
+        for more in [TOKENS_MAX - 9, i64::MAX] {
+            assert_eq!(tokens(10).with(tokens(more)), Err(NotCorrected::TooLarge("input_tokens")));
+        }
+        assert_eq!(dollars(0).with(dollars(COST_MAX)), Ok(dollars(COST_MAX)));
+        assert_eq!(dollars(0).with(dollars(COST_MAX + 1)), Err(NotCorrected::TooLarge("cost_usd")));
+    }
+
+    #[test]
+    fn a_call_that_is_beyond_its_bound_by_itself_can_be_lowered() {
+        assert_eq!(tokens(i64::MAX).with(tokens(-1)), Ok(tokens(i64::MAX - 1)));
+        assert_eq!(tokens(i64::MAX).with(dollars(1)), Ok(BillChange { input: i64::MAX, ..dollars(1) }));
+        assert_eq!(tokens(1).with(tokens(-2)), Err(NotCorrected::BelowZero("input_tokens")));
     }
 }

@@ -90,7 +90,8 @@ impl CorrectionBody {
             ));
         }
         let length = reason.chars().count();
-        if !(1..=REASON_LEN_MAX).contains(&length) || reason.chars().any(char::is_control) {
+        let is_blank = reason.trim().is_empty();
+        if is_blank || length > REASON_LEN_MAX || reason.chars().any(char::is_control) {
             return Err(Error::invalid(format!(
                 "reason: expected text of 1 to {REASON_LEN_MAX} characters without control characters."
             )));
@@ -118,9 +119,9 @@ fn refused(why: NotCorrected) -> Error {
         NotCorrected::BelowZero(what) => Error::invalid(format!(
             "{what}: the call would come to less than 0 with all its corrections; take away less."
         )),
-        NotCorrected::TooLarge(what) => {
-            Error::invalid(format!("{what}: the call would come to more than can be counted; add less."))
-        }
+        NotCorrected::TooLarge(what) => Error::invalid(format!(
+            "{what}: the call would come to more than 10^12 tokens or a million dollars; add less."
+        )),
         NotCorrected::TooOften => Error::invalid(format!(
             "The call has been corrected {CORRECTIONS_MAX} times, and no more are kept."
         )),
