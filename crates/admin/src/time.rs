@@ -50,17 +50,26 @@ impl Serialize for Moment {
 /// # Errors
 /// What is no such time. `name` says whose.
 pub(crate) fn read_moment(name: &str, text: &str) -> Result<u64, Error> {
-    let utc = |text: &str| text.parse::<DateTime>().and_then(|time| time.to_zoned(TimeZone::UTC));
     let time = match text.parse::<jiff::Timestamp>() {
-        _ if text.len() > TIME_LEN_MAX => None,
+        // A time zone by name would be passed over in silence.
+        _ if text.len() > TIME_LEN_MAX || text.contains('[') => None,
         Ok(time) => Some(time),
-        Err(_) => utc(text).ok().map(|time| time.timestamp()),
+        Err(_) => utc(text),
     };
     let time = time.ok_or_else(|| {
-        Error::invalid(format!("{name} is not a time in ISO 8601, such as 2026-05-13T12:00:00Z."))
+        Error::invalid(format!(
+            "{name} is not a time in ISO 8601, such as 2026-05-13T12:00:00Z; write the + of an offset as %2B."
+        ))
     })?;
     let nanos = u128::try_from(time.as_nanosecond()).unwrap_or(0);
     Ok(u64::try_from(nanos.div_ceil(1_000_000)).unwrap_or(u64::MAX))
+}
+
+/// A time without an offset, as UTC. One after the last moment that there is, as people write for "no end", is that moment.
+fn utc(text: &str) -> Option<jiff::Timestamp> {
+    let civil: DateTime = text.strip_suffix(['Z', 'z']).unwrap_or(text).parse().ok()?;
+    let beyond = if civil.year() > 0 { jiff::Timestamp::MAX } else { jiff::Timestamp::MIN };
+    Some(civil.to_zoned(TimeZone::UTC).map_or(beyond, |time| time.timestamp()))
 }
 
 #[cfg(test)]
@@ -95,6 +104,17 @@ mod tests {
         {
             assert!(read_moment("x", bad).is_err(), "{bad}");
         }
+        for zone in ["2026-05-13T12:00:00[America/New_York]", "2026-05-13T12:00:00Z[Europe/Berlin]"] {
+            assert!(read_moment("x", zone).is_err(), "{zone}: not taken for UTC");
+        }
+    }
+
+    #[test]
+    fn a_time_after_all_times_is_the_last_one() {
+        for end in ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999", "9999-12-31"] {
+            assert_eq!(read_moment("x", end), read_moment("x", "9999-12-30T22:00:00.999999999Z"), "{end}");
+        }
+        assert_eq!(read_moment("x", "-009999-01-01T00:00:00Z"), Ok(0));
     }
 
     #[test]
