@@ -23,6 +23,8 @@ mod webhook;
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
@@ -31,6 +33,23 @@ use process::{Program, call, get, tollgate};
 use tempfile::TempDir;
 
 const KEY: &str = "mgmt_program-tests-0123456789-abcdef";
+
+#[test]
+fn a_server_that_is_no_gateway_is_not_taken_for_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let (mut connection, _) = listener.accept().unwrap();
+        let mut request = [0; 1_024];
+        assert!(connection.read(&mut request).unwrap() > 0);
+        connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n<html>").unwrap();
+    });
+    let asked = tollgate(&["groups", "tree", "--url", &url, "--key", KEY], &[]);
+    server.join().unwrap();
+    assert_eq!(asked.status.code(), Some(1));
+    let said = String::from_utf8(asked.stderr).unwrap();
+    assert!(said.contains("answered with what is not JSON"), "{said}");
+}
 
 #[test]
 fn the_demo_answers_streams_and_refuses_with_a_reason() {

@@ -173,7 +173,9 @@ impl Client {
 
     async fn send(&self, method: Method, path: &str, body: Option<Bytes>) -> anyhow::Result<Value> {
         let (_, body) = self.ask(method, path, body).await?;
-        Ok(json(&body))
+        serde_json::from_slice(&body).with_context(|| {
+            format!("{} answered with what is not JSON; is it a gateway's management?", self.url.authority())
+        })
     }
 
     /// One exchange, once more a while later where the gateway says that this key asks too often.
