@@ -44,7 +44,7 @@ pub(super) struct EventsArgs {
     /// Go on with those that come, until Ctrl-C.
     #[arg(long, conflicts_with = "csv")]
     follow: bool,
-    /// CSV, for spreadsheets. With --json: one event a line.
+    /// CSV, for spreadsheets; `--json` in its place prints one event a line.
     #[arg(long, conflicts_with = "json")]
     csv: bool,
     // Last, since a heading holds for all that follows.

@@ -107,12 +107,42 @@ fn show(line: &Value) -> anyhow::Result<()> {
             ),
         ),
         ("cost", format!("{} USD", field("cost_usd"))),
-        ("price", field("price")),
+        ("price", price(&line["price"])),
+        ("charged to", charged(&line["charged_to"])),
     ]
     .map(|(name, value)| vec![name.to_owned(), value])
     .into();
     say_table(&["", ""], &rows)?;
-    line["corrections"].as_array().into_iter().flatten().try_for_each(|made| say(&corrected(made)))
+    let list = |name: &str| line[name].as_array().into_iter().flatten();
+    list("deliveries").try_for_each(|made| say(&delivered(made)))?;
+    list("corrections").try_for_each(|made| say(&corrected(made)))
+}
+
+/// As `input_per_million 0.15, output_per_million 0.6`.
+fn price(price: &Value) -> String {
+    let Some(rates) = price.as_object() else { return text(price) };
+    let rates: Vec<String> = rates.iter().map(|(name, rate)| format!("{name} {}", text(rate))).collect();
+    rates.join(", ")
+}
+
+/// The lines of model configs, each with what it counts.
+fn charged(lines: &Value) -> String {
+    let line = |line: &Value| format!("{} ({})", text(&line["line_id"]), text(&line["meter"]));
+    let lines: Vec<String> = lines.as_array().into_iter().flatten().map(line).collect();
+    if lines.is_empty() { "no model config".to_owned() } else { lines.join(", ") }
+}
+
+fn delivered(made: &Value) -> String {
+    let field = |name: &str| text(&made[name]);
+    format!(
+        "delivery {} is {} after {} attempt(s), the last at {}, status {}, error {}",
+        field("id"),
+        field("state"),
+        field("attempts"),
+        field("last_attempt_at"),
+        field("last_status"),
+        field("last_error"),
+    )
 }
 
 fn corrected(made: &Value) -> String {
@@ -127,4 +157,19 @@ fn corrected(made: &Value) -> String {
         field("sequence"),
         field("reason"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_price_and_what_a_call_was_charged_to_are_written_for_people() {
+        let rates = json!({"input_per_million": "0.15", "output_per_million": "0.6"});
+        assert_eq!(price(&rates), "input_per_million 0.15, output_per_million 0.6");
+        assert_eq!(price(&Value::Null), "-");
+        let lines = json!([{"line_id": "a1", "meter": "usd"}, {"line_id": "b2", "meter": "tokens"}]);
+        assert_eq!(charged(&lines), "a1 (usd), b2 (tokens)");
+        assert_eq!(charged(&json!([])), "no model config");
+    }
 }

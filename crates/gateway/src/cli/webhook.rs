@@ -14,7 +14,7 @@ pub(super) enum WebhookCommand {
     /// Make the webhook of the workspace, or change it. The signing secret is shown when it is made, and never again.
     Set {
         /// Where events are sent: https, unless `webhooks.allow_private` is on.
-        #[arg(value_name = "URL")]
+        #[arg(value_name = "RECEIVER")]
         receiver: String,
         /// For people.
         #[arg(long)]

@@ -77,6 +77,10 @@ async fn a_webhook_is_set_shown_tried_and_deleted_and_its_dead_letters_redriven(
     assert_eq!(run(&serve, &["redrive", id]), json!({ "redriven": 1 }));
     receiver.wait_for(4).await;
     assert_eq!(run(&serve, &["redrive"]), json!({ "redriven": 0 }));
+    let event = serve.manage(KEY, &["events", "--after-sequence", "0", "--json"]);
+    let event: Value = serde_json::from_str(&event).unwrap();
+    let line = serve.manage(KEY, &["ledger", "get", event["requestId"].as_str().unwrap()]);
+    assert!(line.contains(&format!("delivery {id} is redriven after 1 attempt(s)")), "{line}");
     assert_eq!(run(&serve, &["delete"])["url"], receiver.url());
     assert!(serve.terminate().success());
 }
