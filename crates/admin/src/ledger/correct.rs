@@ -25,6 +25,8 @@ const NO_OPERATOR: &str = "Only an operator's key may correct what was billed.";
 /// What is to be put right: signed differences, at least one of them.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = CorrectionWanted, examples(json!({"output_tokens": -200, "cost_usd": -0.0004, "reason": "The model server counted twice."})))]
+// A name that is written wrongly would be half a correction, and there is no taking it back unseen.
+#[serde(deny_unknown_fields)]
 pub(super) struct CorrectionBody {
     /// Prompt tokens.
     input_tokens: Option<i64>,

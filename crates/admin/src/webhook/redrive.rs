@@ -21,6 +21,8 @@ const IDS_MAX: usize = 1_000;
 /// Which dead letters.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[schema(as = DeadLetterRedrive)]
+// Without `ids` it is all of them, so another name must not pass for none.
+#[serde(deny_unknown_fields)]
 pub(crate) struct RedriveBody {
     /// Those with these ids; without it all that there are now.
     #[schema(max_items = 1_000)]

@@ -199,6 +199,7 @@ async fn what_is_no_correction_is_refused_and_only_an_operator_makes_one() {
         json!({"input_tokens": 0, "output_tokens": 0, "cost_usd": 0, "reason": "nothing"}),
         json!({"cost_usd": "-0.0000000001", "reason": "less than is counted"}),
         json!({"input_tokens": 1}),
+        json!({"input_tokens": 1, "cost_us": -1, "reason": "half of it is written wrongly"}),
         json!({"input_tokens": 1, "reason": ""}),
         json!({"input_tokens": 1, "reason": " \u{3000}"}),
         json!({"input_tokens": 1, "reason": long}),

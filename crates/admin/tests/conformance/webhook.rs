@@ -164,6 +164,7 @@ async fn dead_letters_page_and_are_redriven_all_or_by_id_or_none() {
     refused(&gw.post(REDRIVE, json!({ "ids": [ids[0], unknown] })).await, 400, "one is unknown");
     refused(&gw.post(REDRIVE, json!({ "ids": ["garbage"] })).await, 400, "no id at all");
     refused(&gw.post(REDRIVE, json!({ "ids": "all" })).await, 400, "no list");
+    refused(&gw.post(REDRIVE, json!({ "id": [ids[0]] })).await, 400, "another name is not taken for all");
     assert_eq!(gw.dead_letters().await.len(), 5, "none was redriven");
     assert_eq!(gw.redrive(json!({ "ids": [ids[0], ids[3], ids[0]] })).await, 2);
     receiver.wait_for(7).await;
