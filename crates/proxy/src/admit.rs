@@ -93,7 +93,7 @@ pub(crate) async fn admit(
             let at = reservation.admitted_at();
             // The clock's own reading: the tree's may be a little later, which no caller could make sense of.
             facts.request_id = facts.request_id.at(now.wall_ms);
-            (facts.admitted_at, facts.output) = (at, output);
+            (facts.admitted_at, facts.output, facts.held) = (at, output, held.tokens);
             let pending = match recorder.admit(permit, &facts.to_journal()) {
                 Ok(pending) => pending,
                 Err(Full) => {

@@ -30,6 +30,8 @@ pub(crate) struct Facts {
     pub(crate) outset: Outset,
     /// What the output is held or taken for.
     pub(crate) output: u64,
+    /// Tokens that its limits were charged at admission.
+    pub(crate) held: u64,
     /// How long such answers usually are.
     pub(crate) usual: Usual,
     /// Whether the prompt has parts that nobody but the model server can count.
@@ -63,6 +65,7 @@ impl Facts {
             terms,
             outset,
             output: 0,
+            held: 0,
             usual: lane.usual.clone(),
             prompt_elsewhere: call.prompt_is_elsewhere(),
             output_hidden: route.destination.hides_output(),
@@ -85,6 +88,7 @@ impl Facts {
             metadata: self.metadata.as_deref(),
             input: self.outset.prompt,
             output: self.output,
+            held: self.held,
             is_priced: self.operation.is_priced(),
         }
     }

@@ -122,6 +122,7 @@ fn admission(call: &Entry) -> Admission<'_> {
         metadata: None,
         input: 1_000,
         output: 4_096,
+        held: 5_096,
         is_priced: true,
     }
 }

@@ -1,8 +1,8 @@
 //! What was charged in the minute before the store was opened, for the rolling windows that open in the minute after.
 //!
 //! Guarantees: no charge counts for a shorter time than it would have without the restart, and for a longer one only
-//! where the machine was started anew, or where so many charges came that only rings could count them; gone a minute
-//! after the start.
+//! where the machine was started anew, where so many charges came that only rings could count them, or where a call
+//! without an end is met by two starts within a minute; gone a minute after the start.
 //! Knows nothing of: where it was kept, limits, windows' forms.
 //! Begins at [`Gathering::add`].
 

@@ -49,6 +49,7 @@ pub(crate) struct Open {
     metadata: Option<Box<str>>,
     input: u64,
     output: u64,
+    held: u64,
     is_priced: bool,
     holds: Vec<Held>,
 }
@@ -114,7 +115,8 @@ impl Open {
     }
 
     fn new(boot: BootId, terms: Arc<Terms>, told: &Told<'_>) -> Self {
-        let Told { request_id, admitted, key_prefix, route, user, metadata, input, output, is_priced } = told;
+        let Told { request_id, admitted, key_prefix, route, user, metadata, input, output, held, is_priced } =
+            told;
         Self {
             boot,
             request_id: *request_id,
@@ -126,6 +128,7 @@ impl Open {
             metadata: metadata.map(Into::into),
             input: *input,
             output: *output,
+            held: *held,
             is_priced: *is_priced,
             holds: Vec::new(),
         }
@@ -179,7 +182,7 @@ impl Open {
         } else {
             Some(Usd::ZERO)
         };
-        let late = self.late();
+        let late = self.late(now);
         let settlement = Settlement {
             request_id: self.request_id,
             settled: now,
@@ -194,14 +197,17 @@ impl Open {
         self.settled(settlement)
     }
 
-    /// What it was given after its admission, and when.
-    fn late(&self) -> Box<[LateCharge]> {
+    /// What it was given after its admission, and when; and what nothing was held for, as charged when it ends.
+    fn late(&self, ended: Now) -> Box<[LateCharge]> {
         let mut before = self.output;
         let mut more = |held: &Held| {
             let tokens = held.output.saturating_sub(before);
             before = before.max(held.output);
             LateCharge { mono_ns: held.mono_ns, tokens }
         };
-        self.holds.iter().map(&mut more).filter(|charge| charge.tokens > 0).collect()
+        let not_held = self.input.saturating_add(self.output).saturating_sub(self.held);
+        let at_the_end = LateCharge { mono_ns: ended.mono_ns, tokens: not_held };
+        let all = self.holds.iter().map(&mut more).chain([at_the_end]);
+        all.filter(|charge| charge.tokens > 0).collect()
     }
 }

@@ -63,6 +63,8 @@ pub struct Admission<'a> {
     pub input: u64,
     /// Completion tokens that it is taken for then.
     pub output: u64,
+    /// Of both, what its limits were charged at admission. The rest they are charged when it ends.
+    pub held: u64,
     /// Whether what it uses costs something, where there is a price.
     pub is_priced: bool,
 }
@@ -86,6 +88,7 @@ pub(super) struct Told<'a> {
     pub(super) metadata: Option<&'a str>,
     pub(super) input: u64,
     pub(super) output: u64,
+    pub(super) held: u64,
     pub(super) is_priced: bool,
 }
 
@@ -140,6 +143,7 @@ pub(super) fn put_admission(out: &mut Vec<u8>, terms: u32, admission: &Admission
     put_option(out, admission.metadata);
     put_varint(out, admission.input);
     put_varint(out, admission.output);
+    put_varint(out, admission.held);
     out.push(u8::from(admission.is_priced));
 }
 
@@ -253,6 +257,7 @@ fn read_admission<'a>(reader: &mut Reader<'a>) -> Option<Told<'a>> {
         metadata: reader.option()?,
         input: reader.varint()?,
         output: reader.varint()?,
+        held: reader.varint()?,
         is_priced: reader.byte()? != 0,
     })
 }

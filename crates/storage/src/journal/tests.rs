@@ -75,6 +75,7 @@ fn admission(entry: &Entry) -> Admission<'_> {
         metadata: entry.metadata.as_deref(),
         input: 10,
         output: 100,
+        held: 110,
         is_priced: true,
     }
 }

@@ -61,6 +61,7 @@ fn admission(call: &Entry) -> Admission<'_> {
         metadata: call.metadata.as_deref(),
         input: 10,
         output: 100,
+        held: 110,
         is_priced: true,
     }
 }
@@ -343,6 +344,25 @@ fn rolling_windows_open_with_the_last_minute_on_the_same_clock_after_a_kill_and_
         assert!(recent(&after, root.id, later).iter().all(|(_, charges)| charges.is_empty()));
         after.close();
     }
+}
+
+#[test]
+fn what_a_call_did_not_hold_counts_from_when_it_was_taken_to_end() {
+    let world = World::new();
+    let store = world.open();
+    let group = create(&store, "cust");
+    let call = entry(1, &[group.id], NOON_MS, NOON_MS);
+    let image = killed_after(&world, &store, |recorder| {
+        let observed = Admission { held: 0, ..admission(&call) };
+        std::mem::forget(recorder.admit(recorder.permit().unwrap(), &observed).unwrap());
+    });
+    // Without the restart it would have been charged its tokens at its end, a minute from which they count.
+    let now = at(NOON_MS + 55_000);
+    let after = open_at(&image, now, [1; 16]);
+    let charges = recent(&after, group.id, now).into_iter().flat_map(|(_, charges)| charges);
+    let begun = Charged { mono_ns: at(NOON_MS).mono_ns, requests: 1, tokens: 0 };
+    let ended = Charged { mono_ns: now.mono_ns, requests: 0, tokens: 110 };
+    assert_eq!(charges.collect::<Vec<_>>(), [begun, ended]);
 }
 
 #[test]
