@@ -91,6 +91,25 @@ async fn rolling_windows_go_on_where_they_were_after_a_restart_and_after_a_kill(
 }
 
 #[tokio::test]
+async fn a_call_under_way_at_a_kill_counts_in_rolling_windows_from_when_its_tokens_were_or_would_be_charged()
+{
+    for (admission, threshold, seconds) in
+        [(Admission::Estimate, 25, 15..=21), (Admission::Observed, 5, 60..=61)]
+    {
+        let mut gw = hasty(admission).await;
+        let key = gw.customer("cust", models(M1, &[("TOKEN", "MINUTE", threshold)])).await.key;
+        gw.model.set(Script { act: Act::Hang, ..Script::default() });
+        let raw = begin(&gw, &key, &streamed(M1)).await;
+        gw.clock.advance(40 * SECOND);
+        gw.kill_and_restart().await;
+        drop(raw);
+        let refused = gw.chat(&key, M1).await.expect(429);
+        let wait: u64 = refused.header("retry-after").parse().unwrap();
+        assert!(seconds.contains(&wait), "{admission:?}: {wait}");
+    }
+}
+
+#[tokio::test]
 async fn where_the_disk_takes_no_more_calls_are_answered_503_and_those_that_ran_are_recorded() {
     let gw = Gateway::with(|config| config.server.workers = 1).await;
     let customer = counted(&gw).await;
