@@ -3,6 +3,7 @@
 //! Read once, at start, and handed down as values. Unknown settings are errors that name the file and the key.
 //! Begins at [`load`].
 
+mod behind;
 mod ledger;
 mod overlay;
 mod sections;
@@ -11,11 +12,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+pub use self::behind::{AuditSection, EventsSection, TelemetrySection, WebhooksSection};
 pub use self::ledger::{LedgerSection, LedgerSync};
 pub use self::sections::{
-    AuditSection, BudgetStatus, Config, DataPlaneSection, EventsSection, LimitsSection, LogCalls, LogFormat,
-    LogLevel, LogSection, ManagementSection, OnClientGone, PricesSection, SecretsSection, ServerSection,
-    TelemetrySection, Unpriced, UpstreamSection, UsersSection, WebhooksSection, read_duration,
+    BudgetStatus, Config, DataPlaneSection, LimitsSection, LogCalls, LogFormat, LogLevel, LogSection,
+    ManagementSection, OnClientGone, PricesSection, SecretsSection, ServerSection, Unpriced, UpstreamSection,
+    UsersSection, read_duration,
 };
 
 /// Every setting with its default.

@@ -6,6 +6,7 @@
 
 mod parent;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -49,7 +50,7 @@ pub struct Span {
     /// What was asked for.
     pub operation: Operation,
     /// The published name of the target's provider.
-    pub provider: &'static str,
+    pub provider: Cow<'static, str>,
     /// The model that the caller named.
     pub slug: Slug,
     /// The model that the model server was asked for.
@@ -124,9 +125,9 @@ pub(crate) fn ended(shared: &Shared, facts: &Facts, ending: &Ending, now: Now) {
         ended_ns: began_ns.saturating_add(took_ns),
         request_id: facts.request_id,
         operation: facts.operation,
-        provider: facts.provider,
+        provider: facts.terms.provider.clone(),
         slug: facts.slug.clone(),
-        model: Arc::clone(&facts.upstream_model),
+        model: Arc::clone(&facts.terms.upstream_model),
         outcome: ending.outcome,
         status: ending.status,
         usage: ending.usage,
@@ -163,7 +164,7 @@ mod tests {
             ended_ns: 1,
             request_id: RequestId::new(0, [0; 10]),
             operation: Operation::Messages,
-            provider: "ANTHROPIC",
+            provider: "ANTHROPIC".into(),
             slug: "acme/m1".parse().unwrap(),
             model: "m1".into(),
             outcome: Outcome::Completed,

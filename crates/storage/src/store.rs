@@ -1,5 +1,7 @@
 //! The store as everyone else sees it: read the snapshot, edit it, book calls.
 
+mod reads;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Sender};
@@ -8,8 +10,7 @@ use std::thread::{self, JoinHandle, Thread};
 
 use arc_swap::ArcSwap;
 use domain::{
-    Change, Context, Day, GroupId, KeyHash, Line, LineId, ModelConfig, Now, Rejection, RequestId, Slug,
-    Snapshot, Version,
+    Change, Context, Day, GroupId, KeyHash, Line, ModelConfig, Now, Rejection, Slug, Snapshot, Version,
 };
 use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -19,7 +20,7 @@ use crate::backup::JournalHolds;
 use crate::bell::Bell;
 use crate::committer::{Committer, DeskJob, EditJob, FlushJob, Message};
 use crate::decisions::{DecisionBounds, Decisions};
-use crate::embedded::{self, Books, Inspection, LedgerLine, LineEdit};
+use crate::embedded::{self, Books, Inspection};
 use crate::error::{EditError, OpenError, Unavailable};
 use crate::journal::{Journal, JournalOptions, JournalUse};
 use crate::last_used::LastUsed;
@@ -226,98 +227,6 @@ impl Store {
     /// The same by the ledger alone: what a counter that has to be opened begins with.
     pub(crate) fn ledger_line_use(&self, key: LineKey, wall_ms: u64) -> u64 {
         self.inner.line_use.used(key, wall_ms)
-    }
-
-    /// Whether a group ever used a slug, on any day.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn ever_used(&self, group: GroupId, scope: UseScope, slug: &Slug) -> Result<bool, Unavailable> {
-        let slug = slug.clone();
-        self.read(move |reader| embedded::ever_used(reader, group, scope, &slug)).await
-    }
-
-    /// The ledger's line about a call, as far as it is on disk ([`Self::flush`] waits for that). None for a call that
-    /// was refused, and for one that has not ended.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn entry(&self, request: RequestId) -> Result<Option<LedgerLine>, Unavailable> {
-        self.read(move |reader| embedded::read_entry(reader, &request)).await
-    }
-
-    /// The ledger's lines about the calls that arrived last, as far as they are on disk, newest first; no more than
-    /// `most`.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn last_entries(&self, most: u16) -> Result<Vec<LedgerLine>, Unavailable> {
-        self.read(move |reader| embedded::read_last_entries(reader, most)).await
-    }
-
-    /// The ledger's lines about calls whose ids follow this one, as far as they are on disk, in the order of ids; no
-    /// more than `most`. Ids follow the time of admission.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn entries_after(&self, after: RequestId, most: u16) -> Result<Vec<LedgerLine>, Unavailable> {
-        self.read(move |reader| embedded::read_entries_after(reader, &after, most)).await
-    }
-
-    /// Every opening and every reset of a line of a model config, oldest first; no more than `most`. What the line has
-    /// used is what its entries say in its present period, and these.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn line_edits(&self, line: LineId, most: u16) -> Result<Vec<LineEdit>, Unavailable> {
-        self.read(move |reader| embedded::read_line_edits(reader, line, most)).await
-    }
-
-    /// Asks the disk something short, on a thread that may wait for it.
-    pub(crate) async fn read<T, F>(&self, ask: F) -> Result<T, Unavailable>
-    where
-        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-        T: Send + 'static,
-    {
-        self.read_by(|inner| &inner.reader, ask).await
-    }
-
-    /// The same for a page of the ledger.
-    pub(crate) async fn read_page<T, F>(&self, ask: F) -> Result<T, Unavailable>
-    where
-        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-        T: Send + 'static,
-    {
-        self.read_by(|inner| &inner.pages, ask).await
-    }
-
-    async fn read_by<T, F>(
-        &self,
-        reader: fn(&Inner) -> &Mutex<Option<Connection>>,
-        ask: F,
-    ) -> Result<T, Unavailable>
-    where
-        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-        T: Send + 'static,
-    {
-        let inner = Arc::clone(&self.inner);
-        let asked = tokio::task::spawn_blocking(move || {
-            let reader = reader(&inner).lock().unwrap_or_else(PoisonError::into_inner);
-            ask(reader.as_ref().ok_or(Unavailable)?).map_err(|error| {
-                tracing::error!(%error, "the store cannot be read");
-                Unavailable
-            })
-        });
-        asked.await.map_err(|_| Unavailable)?
-    }
-
-    /// One more connection that only reads. It must be gone before the store is closed.
-    pub(crate) fn another_reader(&self) -> Result<Connection, Unavailable> {
-        let reader = self.inner.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        embedded::open_beside(reader.as_ref().ok_or(Unavailable)?).map_err(|error| {
-            tracing::error!(%error, "the store cannot be opened once more");
-            Unavailable
-        })
     }
 
     /// When a management key in force was last used, in seconds since 1970 UTC. After a crash up to a minute may be

@@ -10,6 +10,7 @@ use domain::destination::{BaseUrl, Network};
 use serde::{Deserialize, Deserializer};
 use storage::DecisionBounds;
 
+use super::behind::{AuditSection, EventsSection, TelemetrySection, WebhooksSection};
 use super::ledger::LedgerSection;
 
 /// Largest `limits.decisions`.
@@ -89,15 +90,6 @@ pub struct LimitsSection {
     pub budget_status: BudgetStatus,
 }
 
-/// `[events]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EventsSection {
-    #[serde(deserialize_with = "duration")]
-    pub holdback: Duration,
-    pub legacy_customer_id: bool,
-}
-
 /// `limits.on_client_gone`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -161,15 +153,6 @@ pub struct UpstreamSection {
     pub baseten_model_api_url: String,
 }
 
-/// `[webhooks]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WebhooksSection {
-    pub allow_private: bool,
-    #[serde(deserialize_with = "durations")]
-    pub schedule: Vec<Duration>,
-}
-
 /// `[secrets]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -187,15 +170,6 @@ pub struct ManagementSection {
     pub max_body_mb: usize,
 }
 
-/// `[audit]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AuditSection {
-    /// Nought: never.
-    #[serde(deserialize_with = "duration")]
-    pub every: Duration,
-}
-
 /// `[log]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -203,14 +177,6 @@ pub struct LogSection {
     pub level: LogLevel,
     pub format: LogFormat,
     pub calls: LogCalls,
-}
-
-/// `[telemetry]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TelemetrySection {
-    pub otlp_endpoint: String,
-    pub sample_one_in: u32,
 }
 
 /// `log.level`
@@ -297,19 +263,6 @@ impl Config {
     }
 }
 
-impl WebhooksSection {
-    /// Whether the values make sense.
-    fn check(&self) -> anyhow::Result<()> {
-        if self.schedule.len() > webhooks::WAITS_MAX {
-            bail!("webhooks.schedule: more than {} waits; give fewer, longer ones", webhooks::WAITS_MAX);
-        }
-        if self.schedule.iter().any(|wait| *wait > webhooks::WAIT_MAX) {
-            bail!("webhooks.schedule: a wait is longer than a week (168h); give more of them, shorter ones");
-        }
-        Ok(())
-    }
-}
-
 impl LimitsSection {
     /// Whether the values make sense.
     fn check(&self) -> anyhow::Result<()> {
@@ -339,24 +292,6 @@ impl LimitsSection {
             in_memory: self.decisions,
             on_disk: self.decisions_disk_mb.saturating_mul(1024 * 1024),
         }
-    }
-}
-
-impl TelemetrySection {
-    /// Whether this program can do it.
-    fn check(&self) -> anyhow::Result<()> {
-        if self.otlp_endpoint.is_empty() {
-            return Ok(());
-        }
-        if !cfg!(feature = "otel") {
-            bail!(
-                "telemetry.otlp_endpoint: this program was built without traces; leave it empty, or build with `--features otel`"
-            );
-        }
-        if let Err(why) = self.otlp_endpoint.parse::<BaseUrl>() {
-            bail!("telemetry.otlp_endpoint: `{}` cannot be called: {why}", self.otlp_endpoint);
-        }
-        Ok(())
     }
 }
 
@@ -422,16 +357,6 @@ pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Dur
     read_duration(&text).ok_or_else(|| {
         serde::de::Error::custom(format!("`{text}` is not a duration such as 250ms, 10s, 5m or 1h"))
     })
-}
-
-fn durations<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Duration>, D::Error> {
-    let texts: Vec<String> = Vec::deserialize(deserializer)?;
-    let read = |text: &String| {
-        read_duration(text).ok_or_else(|| {
-            serde::de::Error::custom(format!("`{text}` is not a duration such as 250ms, 10s, 5m or 1h"))
-        })
-    };
-    texts.iter().map(read).collect()
 }
 
 /// A whole number and `ms`, `s`, `m` or `h`; none where the text is anything else, or longer than 2^64 ms.

@@ -1,6 +1,5 @@
 //! The way to a collector: one connection, kept alive, made anew when it breaks.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -9,7 +8,8 @@ use domain::destination::BaseUrl;
 use http::{HeaderValue, Request, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::client::conn::http1::SendRequest;
-use proxy::{Dialer, Origin, Outgoing, Trust, dial};
+use outbound::{Dialer, Origin, Trust};
+use proxy::Outgoing;
 use tokio::time::timeout;
 
 /// Until a connection stands.
@@ -23,7 +23,7 @@ const TRACES: &str = "/v1/traces";
 
 /// A collector.
 pub(super) struct Collector {
-    dialer: Arc<Dialer>,
+    dialer: Dialer,
     origin: Origin,
     authority: HeaderValue,
     path: String,
@@ -36,7 +36,7 @@ impl Collector {
             endpoint.parse().map_err(|why| anyhow::anyhow!("telemetry.otlp_endpoint: {why}"))?;
         let dialer = Dialer::for_clients(CONNECT_MAX).context("TLS cannot be set up")?;
         Ok(Self {
-            dialer: Arc::new(dialer),
+            dialer,
             authority: HeaderValue::try_from(base.authority()).context("telemetry.otlp_endpoint")?,
             path: format!("{}{TRACES}", base.path),
             origin: Origin { tls: base.tls, host: base.host, port: base.port, trust: Trust::Operator },
@@ -54,7 +54,7 @@ impl Collector {
     async fn exchange(&mut self, json: Bytes) -> anyhow::Result<()> {
         let mut connection = match self.connection.take().filter(SendRequest::is_ready) {
             Some(standing) => standing,
-            None => dial(&self.dialer, &self.origin).await?,
+            None => self.dialer.connect(&self.origin).await?,
         };
         let answer = connection.send_request(self.request(json)?).await?;
         let status = answer.status();

@@ -48,7 +48,7 @@ fn span(span: &Span) -> Value {
 fn attributes(span: &Span, operation: &str, error: Option<String>) -> Vec<Value> {
     let mut attributes = vec![
         text("gen_ai.operation.name", operation),
-        text("gen_ai.provider.name", provider(span.provider)),
+        text("gen_ai.provider.name", provider(&span.provider)),
         text("gen_ai.request.model", &span.model),
         text("tollgate.request_id", &span.request_id.to_string()),
         text("tollgate.slug", span.slug.as_str()),
@@ -68,9 +68,14 @@ fn attributes(span: &Span, operation: &str, error: Option<String>) -> Vec<Value>
 /// Why it failed; none where it did not, where its caller left, and where a limit ended it.
 fn error_type(span: &Span) -> Option<String> {
     match (span.outcome, span.status) {
-        (Outcome::UpstreamError | Outcome::UpstreamTimeout | Outcome::Shutdown | Outcome::NotReached, _) => {
-            Some(span.outcome.name().to_owned())
-        }
+        (
+            Outcome::UpstreamError
+            | Outcome::UpstreamTimeout
+            | Outcome::Shutdown
+            | Outcome::NotReached
+            | Outcome::Recovered,
+            _,
+        ) => Some(span.outcome.name().to_owned()),
         (Outcome::Completed | Outcome::ClientGone | Outcome::LimitCut, Some(status)) if status >= 400 => {
             Some(status.to_string())
         }

@@ -9,7 +9,6 @@ mod configuration;
 mod decisions;
 mod events;
 mod files;
-mod large;
 mod late_edits;
 mod ledger;
 mod line_use;
