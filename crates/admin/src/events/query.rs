@@ -71,9 +71,11 @@ fn first_span(query: &ListQuery, admin: &Admin) -> Result<EventSpan, Error> {
     }
 }
 
+/// A sequence is a whole number below 2^63.
 fn read_sequence(text: &str) -> Result<u64, Error> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|_| digits).ok_or_else(|| {
+    let sequence = text.parse::<i64>().ok().filter(|_| digits);
+    sequence.map(i64::unsigned_abs).ok_or_else(|| {
         Error::invalid("after_sequence is not a sequence; give that of an event, or 0 for all events.")
     })
 }
