@@ -30,7 +30,11 @@ CHECKS_OF_METHODS = ["unsupported_method", "allow_header_conformance"]
 SETTINGS = """
 [management]
 rate_limit_per_second = 0
+[webhooks]
+allow_private = true
 """
+# Nobody listens there, which is said at once.
+RECEIVER = "http://127.0.0.1:9/hook"
 
 
 class Cast:
@@ -43,7 +47,11 @@ class Cast:
         self.home = self.manage("GET", "/v1/workspaces")["items"][0]["id"]
         self.customer = self._group("customer")
         self.key = self._key(self.customer)
-        tenant = self.manage("POST", "/v1/workspaces", {"name": "tenant"})["id"]
+        made = self.manage("POST", "/v1/workspaces", {"name": "tenant"})
+        # A workspace has one webhook: the one that is deleted is another's.
+        self.tenant = tenant = made["id"]
+        self.manage("PUT", "/v1/gateway/webhook", {"url": RECEIVER})
+        self._receive(world, made["management_key"])
         keys = f"/v1/workspaces/{tenant}/management_keys"
         self.manage("POST", "/v1/secrets", {"name": "doomed", "value": "nothing"})
         doomed = self._group("doomed")
@@ -73,6 +81,14 @@ class Cast:
             ("decision_get",): {"request_id": self._refused(world)},
             ("ledger_get", "ledger_correct"): {"request_id": self._served(world)},
         }
+
+    def _receive(self, world, key):
+        """Gives the workspace of this management key a webhook."""
+        headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
+        body = json.dumps({"url": RECEIVER}).encode()
+        urllib.request.urlopen(urllib.request.Request(
+            f"{world.url}/v1/gateway/webhook", body, headers, method="PUT",
+        )).close()
 
     def _group(self, name):
         return self.manage("POST", "/v1/gateway/groups", {
@@ -133,12 +149,16 @@ class Cast:
         if not names_objects:
             return said
         said += f'[parameters]\n"header.x-tollgate-workspace" = "{self.home}"\n'
+        said += f'"body.url" = {{ dictionary = "receivers" }}\n'
         said += f'"body.group_id" = {{ dictionary = "customers" }}\n"body.api_key_prefix" = {{ dictionary = "prefixes" }}\n'
+        said += f'[dictionaries.receivers]\nvalues = ["{RECEIVER}"]\n'
         said += f'[dictionaries.customers]\nvalues = ["{self.customer}"]\n'
         said += f'[dictionaries.prefixes]\nvalues = ["{self.key["prefix"]}"]\n'
         for operations, parameters in self.parameters.items():
             named = ", ".join(f'"path.{name}" = "{value}"' for name, value in parameters.items())
             said += f"[[operations]]\ninclude-operation-id = {json.dumps(operations)}\nparameters = {{ {named} }}\n"
+        said += f'[[operations]]\ninclude-operation-id = ["webhook_delete"]\n'
+        said += f'parameters = {{ "header.x-tollgate-workspace" = "{self.tenant}" }}\n'
         return said
 
 

@@ -24,7 +24,7 @@ const NO_OPERATOR: &str = "Only an operator's key may correct what was billed.";
 
 /// What is to be put right: signed differences, at least one of them.
 #[derive(Debug, Deserialize, ToSchema)]
-#[schema(as = CorrectionWanted, examples(json!({"output_tokens": -200, "cost_usd": -0.0004, "reason": "The model server counted twice."})))]
+#[schema(as = CorrectionWanted, examples(json!({"output_tokens": 12, "reason": "The model server told fewer than it wrote."})))]
 // A name that is written wrongly would be half a correction, and there is no taking it back unseen.
 #[serde(deny_unknown_fields)]
 pub(super) struct CorrectionBody {
