@@ -97,11 +97,9 @@ pub struct UpstreamSettings {
     pub environment_secrets: HashMap<String, SecretValue>,
 }
 
-/// How long each stage of an upstream call may take.
+/// How long each stage of an upstream call may take, once a connection stands.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
-    /// Until a connection stands, TLS included.
-    pub connect: Duration,
     /// Until the first byte of the answer's header.
     pub first_byte: Duration,
     /// Between two pieces of a stream.

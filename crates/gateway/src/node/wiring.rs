@@ -56,7 +56,6 @@ pub(super) fn proxy_settings(config: &Config, environment: fn(&str) -> Option<St
         },
         upstream: UpstreamSettings {
             timeouts: Timeouts {
-                connect: upstream.connect_timeout,
                 first_byte: upstream.first_byte_timeout,
                 idle: upstream.idle_timeout,
                 total: upstream.total_timeout,
