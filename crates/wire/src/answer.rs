@@ -18,18 +18,23 @@ use crate::text::{Shape, Tally};
 use crate::usage::{Counts, Names};
 
 /// What an object says.
-#[derive(Debug, Default)]
-pub(crate) struct Answer {
+#[derive(Default)]
+pub(crate) struct Answer<'a> {
     /// Where `model` stands, if it is a string other than the slug.
     pub(crate) foreign_model: Option<Range<usize>>,
     pub(crate) usage: Report,
-    /// Bytes of text in it that the model wrote.
-    pub(crate) text_bytes: usize,
+    /// What the model wrote in it.
+    pub(crate) written: Written<'a>,
     /// It is one of the events in which models write, whether or not we see text in it: it may stand where we do not
     /// look for it, or be half a character.
     pub(crate) writes: bool,
     pub(crate) role: Role,
 }
+
+/// Text that the model wrote, where it stands. Counted when it is asked for: most answers tell usage, and then nobody
+/// asks.
+#[derive(Default, Clone, Copy)]
+pub(crate) struct Written<'a>(Option<(&'a RawValue, Shape)>);
 
 /// What an object says about usage.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +65,7 @@ pub(crate) enum Role {
 }
 
 /// Reads a whole answer; `None` if the text is no JSON object. `slug` is quoted.
-pub(crate) fn read_whole_answer(operation: Operation, json: &str, slug: &str) -> Option<Answer> {
+pub(crate) fn read_whole_answer<'a>(operation: Operation, json: &'a str, slug: &str) -> Option<Answer<'a>> {
     match operation {
         Operation::ChatCompletions | Operation::Completions => completions::read(json, slug),
         Operation::Embeddings => read_silent(json, slug, |usage| Report::of(usage, &Names::EMBEDDINGS)),
@@ -73,7 +78,7 @@ pub(crate) fn read_whole_answer(operation: Operation, json: &str, slug: &str) ->
 /// Reads the data of an event; `None` if it is no JSON object. `slug` is quoted.
 ///
 /// Embeddings and counts never come as streams. If one does, its events are read as whole answers, for their model.
-pub(crate) fn read_event(operation: Operation, json: &str, slug: &str) -> Option<Answer> {
+pub(crate) fn read_event<'a>(operation: Operation, json: &'a str, slug: &str) -> Option<Answer<'a>> {
     match operation {
         Operation::Responses => responses::read_event(json, slug),
         Operation::Messages => messages::read_event(json, slug),
@@ -91,7 +96,11 @@ impl Report {
 }
 
 /// Reads an answer in which the model wrote nothing.
-fn read_silent(json: &str, slug: &str, report: impl Fn(Option<&RawValue>) -> Report) -> Option<Answer> {
+fn read_silent<'a>(
+    json: &'a str,
+    slug: &str,
+    report: impl Fn(Option<&RawValue>) -> Report,
+) -> Option<Answer<'a>> {
     let [model, usage] = members(json, ["model", "usage"]).ok()?.values;
     let usage = report(usage.filter(is_told));
     Some(Answer { foreign_model: foreign(json, model, slug), usage, ..Answer::default() })
@@ -106,11 +115,18 @@ fn is_told(json: &&RawValue) -> bool {
     json.get() != "null"
 }
 
-/// Bytes of text in a value of this shape.
-fn text_bytes(json: Option<&RawValue>, shape: Shape) -> usize {
-    let mut tally = Tally::default();
-    if let Some(json) = json {
-        tally.add(json, shape);
+impl<'a> Written<'a> {
+    /// The text in a value of this shape.
+    fn in_shape(json: Option<&'a RawValue>, shape: Shape) -> Self {
+        Self(json.map(|json| (json, shape)))
     }
-    tally.bytes
+
+    /// Its length in bytes.
+    pub(crate) fn bytes(self) -> usize {
+        let mut tally = Tally::default();
+        if let Some((json, shape)) = self.0 {
+            tally.add(json, shape);
+        }
+        tally.bytes
+    }
 }

@@ -15,12 +15,13 @@ pub(crate) struct Edit<'a> {
 }
 
 /// A copy of the document with the edits made. They lie within it and do not overlap; their order is free.
-pub(crate) fn splice(document: &[u8], mut edits: Vec<Edit<'_>>) -> Bytes {
+pub(crate) fn splice<'a>(document: &[u8], mut edits: impl AsMut<[Edit<'a>]>) -> Bytes {
+    let edits = edits.as_mut();
     edits.sort_by_key(|edit| edit.at.start);
     let added: usize = edits.iter().map(|edit| edit.with.len()).sum();
     let mut copy = Vec::with_capacity(document.len() + added);
     let mut kept = 0;
-    for Edit { at, with } in edits {
+    for Edit { at, with } in &*edits {
         copy.extend_from_slice(&document[kept..at.start]);
         copy.extend_from_slice(with.as_bytes());
         kept = at.end;

@@ -156,8 +156,7 @@ impl AnswerStream {
     pub fn finish(&mut self) -> Bytes {
         let event = std::mem::take(&mut self.pending);
         self.splitter = Splitter::default();
-        let Some(message) = self.message(&event) else { return Bytes::new() };
-        let fate = self.take_in(message);
+        let Some(fate) = self.message(&event) else { return Bytes::new() };
         let piece = Bytes::new();
         let mut out = Out::new(&piece);
         out.put_copy(&event, &fate, &self.slug);
@@ -260,7 +259,7 @@ impl AnswerStream {
     /// Decides what becomes of a unit, and takes in what it says.
     fn judge(&mut self, bytes: &[u8], unit: Unit) -> Fate {
         let fate = match unit {
-            Unit::Event => self.message(bytes).map_or(Fate::Forward, |message| self.take_in(message)),
+            Unit::Event => self.message(bytes).unwrap_or(Fate::Forward),
             Unit::Aside => Fate::Forward,
             Unit::Tail if matches!(self.last, Fate::Withhold) => Fate::Withhold,
             Unit::Tail => Fate::Forward,
@@ -269,12 +268,12 @@ impl AnswerStream {
         fate
     }
 
-    /// What an event says, if we understand it. Where it says it: in the event.
-    fn message(&mut self, event: &[u8]) -> Option<Answer> {
+    /// Takes in what an event says, if we understand it. Where it says it: in the event.
+    fn message(&mut self, event: &[u8]) -> Option<Fate> {
         let data = data(event)?;
         let text = std::str::from_utf8(&data.bytes).ok()?;
         if text.trim() == "[DONE]" && self.ends_in_a_word() {
-            return Some(Answer { role: Role::Last, ..Answer::default() });
+            return Some(self.take_in(Answer { role: Role::Last, ..Answer::default() }));
         }
         let mut answer = read_event(self.operation, text, &self.slug)?;
         if let Cutting::Prepared(progress) = &mut self.cutting {
@@ -282,7 +281,7 @@ impl AnswerStream {
         }
         answer.foreign_model =
             answer.foreign_model.map(|model| data.offset + model.start..data.offset + model.end);
-        Some(answer)
+        Some(self.take_in(answer))
     }
 
     /// Whether the stream ends in `[DONE]`, not in an event of its own.
@@ -290,8 +289,8 @@ impl AnswerStream {
         !matches!(self.operation, Operation::Responses | Operation::Messages)
     }
 
-    fn take_in(&mut self, answer: Answer) -> Fate {
-        self.text_bytes += answer.text_bytes;
+    fn take_in(&mut self, answer: Answer<'_>) -> Fate {
+        self.text_bytes += answer.written.bytes();
         self.written_events += u64::from(answer.writes);
         self.take_in_usage(answer.usage);
         match answer.role {

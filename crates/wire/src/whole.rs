@@ -15,7 +15,7 @@ pub struct WholeAnswer {
     pub body: Bytes,
     /// What the model server says was used, if it says so credibly.
     pub usage: Option<Usage>,
-    /// Tokens of what the model wrote, estimated; for when nobody says what was used.
+    /// Tokens of what the model wrote, estimated, where nobody says what was used; 0 where somebody does.
     pub output_guess: u64,
 }
 
@@ -34,11 +34,12 @@ pub fn read_whole(operation: Operation, body: Bytes, slug: &str) -> WholeAnswer 
         Report::Told(usage) => usage,
         Report::Counted(counts) => counts.usage(),
     };
+    let output_guess = if usage.is_some() { 0 } else { tokens::text(answer.written.bytes()) };
     let body = match answer.foreign_model {
         None => body,
-        Some(at) => splice(&body, vec![Edit { at, with: slug.into() }]),
+        Some(at) => splice(&body, [Edit { at, with: slug.into() }]),
     };
-    WholeAnswer { body, usage, output_guess: tokens::text(answer.text_bytes) }
+    WholeAnswer { body, usage, output_guess }
 }
 
 /// Shows nothing of the answer.
@@ -84,11 +85,13 @@ mod tests {
     }
 
     #[test]
-    fn usage_is_read_and_the_text_is_guessed() {
+    fn usage_is_read_and_the_text_is_guessed_where_it_is_not_told() {
         let body = r#"{"choices":[{"message":{"content":"123456789"}}],"usage":{"prompt_tokens":5,"completion_tokens":2}}"#;
         let answer = read(Bytes::from(body));
         assert_eq!(answer.usage.map(|usage| (usage.input, usage.output)), Some((5, 2)));
-        assert_eq!(answer.output_guess, 3);
+        assert_eq!(answer.output_guess, 0, "it is told");
+        let silent = read(Bytes::from(r#"{"choices":[{"message":{"content":"123456789"}}]}"#));
+        assert_eq!((silent.usage, silent.output_guess), (None, 3));
     }
 
     #[test]

@@ -2,12 +2,12 @@
 
 use serde_json::value::RawValue;
 
-use super::{Answer, Report, Role, foreign, is_told, text_bytes};
+use super::{Answer, Report, Role, Written, foreign, is_told};
 use crate::members::members;
 use crate::text::Shape;
 use crate::usage::Names;
 
-pub(super) fn read(json: &str, slug: &str) -> Option<Answer> {
+pub(super) fn read<'a>(json: &'a str, slug: &str) -> Option<Answer<'a>> {
     let [model, usage, choices, error] = members(json, ["model", "usage", "choices", "error"]).ok()?.values;
     let usage = usage.filter(is_told);
     let role = if error.is_some_and(|error| is_told(&error)) {
@@ -20,7 +20,7 @@ pub(super) fn read(json: &str, slug: &str) -> Option<Answer> {
     Some(Answer {
         foreign_model: foreign(json, model, slug),
         usage: Report::of(usage, &Names::COMPLETIONS),
-        text_bytes: text_bytes(choices, Shape::CHOICES),
+        written: Written::in_shape(choices, Shape::CHOICES),
         writes: choices.is_some_and(|choices| !is_empty_list(choices)),
         role,
     })

@@ -3,12 +3,12 @@
 
 use serde_json::value::RawValue;
 
-use super::{Answer, Report, Role, foreign, is_told, text_bytes};
+use super::{Answer, Report, Role, Written, foreign, is_told};
 use crate::members::{members, string};
 use crate::text::Shape;
 use crate::usage::Counts;
 
-pub(super) fn read(json: &str, slug: &str) -> Option<Answer> {
+pub(super) fn read<'a>(json: &'a str, slug: &str) -> Option<Answer<'a>> {
     let [model, usage, content] = members(json, ["model", "usage", "content"]).ok()?.values;
     let told = usage.filter(is_told);
     Some(Answer {
@@ -16,20 +16,20 @@ pub(super) fn read(json: &str, slug: &str) -> Option<Answer> {
         usage: told.map_or(Report::Silent, |usage| {
             Report::Told(Counts::read(usage).and_then(|counts| counts.usage()))
         }),
-        text_bytes: text_bytes(content, Shape::WRITTEN_BLOCKS),
+        written: Written::in_shape(content, Shape::WRITTEN_BLOCKS),
         ..Answer::default()
     })
 }
 
-pub(super) fn read_event(json: &str, slug: &str) -> Option<Answer> {
+pub(super) fn read_event<'a>(json: &'a str, slug: &str) -> Option<Answer<'a>> {
     let [kind, message, delta, usage, error] =
         members(json, ["type", "message", "delta", "usage", "error"]).ok()?.values;
     let kind = kind.and_then(string);
     Some(match kind.as_deref().unwrap_or_default() {
         "message_start" => read_start(json, message, slug),
         "content_block_delta" => {
-            let text_bytes = text_bytes(delta, Shape::BLOCK_DELTA);
-            Answer { text_bytes, writes: true, ..Answer::default() }
+            let written = Written::in_shape(delta, Shape::BLOCK_DELTA);
+            Answer { written, writes: true, ..Answer::default() }
         }
         "message_delta" => Answer { usage: counted(usage, |counts| counts), ..Answer::default() },
         "message_stop" => Answer { role: Role::Last, ..Answer::default() },
@@ -39,7 +39,7 @@ pub(super) fn read_event(json: &str, slug: &str) -> Option<Answer> {
     })
 }
 
-fn read_start(json: &str, message: Option<&RawValue>, slug: &str) -> Answer {
+fn read_start<'a>(json: &str, message: Option<&RawValue>, slug: &str) -> Answer<'a> {
     let message = message.and_then(|message| members(message.get(), ["model", "usage"]).ok());
     let [model, usage] = message.map(|message| message.values).unwrap_or_default();
     Answer {

@@ -1,22 +1,22 @@
 //! Answers and events of OpenAI's responses. An event says in `type` what it is; the first ones and the last one
 //! carry the whole `response`.
 
-use super::{Answer, Report, Role, foreign, is_told, text_bytes};
+use super::{Answer, Report, Role, Written, foreign, is_told};
 use crate::members::{members, string};
 use crate::text::{Listed, Shape};
 use crate::usage::Names;
 
-pub(super) fn read(json: &str, slug: &str) -> Option<Answer> {
+pub(super) fn read<'a>(json: &'a str, slug: &str) -> Option<Answer<'a>> {
     let [model, usage, output] = members(json, ["model", "usage", "output"]).ok()?.values;
     Some(Answer {
         foreign_model: foreign(json, model, slug),
         usage: Report::of(usage.filter(is_told), &Names::RESPONSES),
-        text_bytes: text_bytes(output, Shape::WRITTEN_ITEMS),
+        written: Written::in_shape(output, Shape::WRITTEN_ITEMS),
         ..Answer::default()
     })
 }
 
-pub(super) fn read_event(json: &str, slug: &str) -> Option<Answer> {
+pub(super) fn read_event<'a>(json: &'a str, slug: &str) -> Option<Answer<'a>> {
     let [kind, response, delta, error] = members(json, ["type", "response", "delta", "error"]).ok()?.values;
     let kind = kind.and_then(string);
     let kind = kind.as_deref().unwrap_or_default();
@@ -29,7 +29,7 @@ pub(super) fn read_event(json: &str, slug: &str) -> Option<Answer> {
     };
     let mut answer = Answer { role, writes: kind.ends_with(".delta"), ..Answer::default() };
     if is_written(kind) {
-        answer.text_bytes = text_bytes(delta, Shape::Content(Listed::ItemParts));
+        answer.written = Written::in_shape(delta, Shape::Content(Listed::ItemParts));
     }
     if let Some(response) = response.and_then(|response| members(response.get(), ["model", "usage"]).ok()) {
         let [model, usage] = response.values;
