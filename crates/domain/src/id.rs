@@ -247,6 +247,14 @@ impl RequestId {
         Self(uuid::Builder::from_unix_timestamp_millis(wall_ms, &random).into_uuid())
     }
 
+    /// Length of an id as text.
+    pub const TEXT_LEN: usize = uuid::fmt::Hyphenated::LENGTH;
+
+    /// The id as text, written into `room`.
+    pub fn text(self, room: &mut [u8; Self::TEXT_LEN]) -> &str {
+        self.0.as_hyphenated().encode_lower(room)
+    }
+
     /// The same id with another time: that of admission, once a call is admitted. Nobody has been told the former one.
     #[must_use]
     pub fn at(self, wall_ms: u64) -> Self {

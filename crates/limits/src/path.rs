@@ -231,6 +231,12 @@ impl Path {
         &self.limits
     }
 
+    /// The limits, by their indexes, whose [`Standings`](crate::Standings) callers are told in headers, in that order.
+    #[must_use]
+    pub fn shown(&self) -> &[usize] {
+        &self.shown
+    }
+
     /// Whether the caller is shown how this limit, by its index, stands.
     #[must_use]
     pub fn shows(&self, limit: usize) -> bool {

@@ -12,6 +12,7 @@ use limits::{Epoch, Measure, Owner, Path, PathLimit, PathSpec, Usual};
 use storage::PathOf;
 
 use crate::authenticate::Caller;
+use crate::rate_headers::RateWords;
 use crate::route::Route;
 use crate::target::Destination;
 use crate::worker::Shared;
@@ -32,7 +33,7 @@ pub(crate) struct PathCaller {
 }
 
 /// A path, and the groups it runs through.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Lane {
     pub(crate) slug: Slug,
     /// The edits at which it was compiled.
@@ -46,13 +47,15 @@ pub(crate) struct Lane {
     pub(crate) limits_usd: bool,
     /// What its calls have in common: who pays, who serves, at what price.
     pub(crate) terms: Arc<Terms>,
+    /// What headers say of its limits.
+    pub(crate) rates: Arc<RateWords>,
     /// How long the answers usually are.
     pub(crate) usual: Usual,
 }
 
 /// The paths one worker has compiled.
 #[derive(Debug, Default)]
-pub(crate) struct Paths(Mutex<HashMap<PathCaller, Vec<Lane>, foldhash::fast::RandomState>>);
+pub(crate) struct Paths(Mutex<HashMap<PathCaller, Vec<Arc<Lane>>, foldhash::fast::RandomState>>);
 
 impl PathCaller {
     /// The caller as the configuration tells callers apart. Most have nothing of their own but their group.
@@ -72,9 +75,9 @@ impl PathCaller {
 impl Paths {
     /// The remembered lane of a caller and route, if it was compiled at these very edits: who may call, and how much,
     /// are then read from one and the same configuration.
-    pub(crate) fn get(&self, caller: &PathCaller, route: &Route, epoch: Epoch) -> Option<Lane> {
+    pub(crate) fn get(&self, caller: &PathCaller, route: &Route, epoch: Epoch) -> Option<Arc<Lane>> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = |lane: &&Lane| {
+        let same = |lane: &&Arc<Lane>| {
             lane.epoch == epoch
                 && lane.slug == route.slug
                 && Arc::ptr_eq(&lane.destination, &route.destination)
@@ -83,7 +86,7 @@ impl Paths {
     }
 
     /// Remembers a lane in place of an older one.
-    pub(crate) fn put(&self, caller: PathCaller, lane: Lane) {
+    pub(crate) fn put(&self, caller: PathCaller, lane: Arc<Lane>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= CALLERS_MAX && !known.contains_key(&caller) {
             known.clear();
@@ -119,15 +122,18 @@ pub(crate) fn compile(
         price: destination.price.clone(),
         lines: spec.all_limits().filter_map(line).collect(),
     };
+    let (usual, epoch) = (shared.engine.outputs().of(group.id, slug), spec.epoch);
+    let path = shared.engine.bind(spec, now);
     Lane {
         slug: slug.clone(),
-        epoch: spec.epoch,
+        epoch,
         destination: Arc::clone(destination),
         weighs,
         limits_usd,
         terms: Arc::new(terms),
-        usual: shared.engine.outputs().of(group.id, slug),
-        path: shared.engine.bind(spec, now),
+        rates: Arc::new(RateWords::of(&path)),
+        usual,
+        path,
     }
 }
 

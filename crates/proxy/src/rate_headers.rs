@@ -1,19 +1,27 @@
 //! The limits that the caller is shown, as headers: OpenAI's `x-ratelimit-*` or Anthropic's `anthropic-ratelimit-*`, as
 //! the route speaks, and the IETF's `RateLimit` fields.
 //!
-//! Follows draft-ietf-httpapi-ratelimit-headers-10. A value that is not known is left out, never a sentinel.
+//! Follows draft-ietf-httpapi-ratelimit-headers-10. A value that is not known is left out, never a sentinel. What headers
+//! say of a path whatever is left of it is worked out once, in `words`.
+//! Begins at [`RateHeaders::put`].
 
-use std::fmt::{self, Write as _};
+mod words;
+
+use std::fmt::Write as _;
 use std::sync::Arc;
 
-use domain::{GroupId, LimitType, Meter, Now, Unit};
+use bytes::Bytes;
+use domain::{LimitType, Now};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use limits::{ConfigLine, CounterScope, Measure, Owner, Path, PathLimit, Source, Standings};
+use limits::{Standing, Standings};
 use wire::Dialect;
 
+pub(crate) use self::words::RateWords;
+use self::words::{FIELD_INTEGER_MAX, Row};
+
 const NANOS_PER_MS: u64 = 1_000_000;
-/// Largest integer of a structured field (RFC 9651, 3.3.1).
-const FIELD_INTEGER_MAX: u64 = 999_999_999_999_999;
+/// Room for what is left of one limit: `"tokens-minute";r=999999999999999;t=86400, `.
+const STANDING_LEN: usize = 64;
 
 /// Limit, remaining and reset.
 type Names = [HeaderName; 3];
@@ -40,152 +48,66 @@ const ANTHROPIC_TOKENS: Names = [
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
-/// One of the limits that the caller is shown, at the moment of the decision.
-#[derive(Debug, Clone)]
-struct Row {
-    kind: LimitType,
-    span: Span,
-    threshold: u64,
-    remaining: u64,
-    reset_s: u64,
-}
-
-/// How long a limit's window is, and what tells its policy from others of the same length.
-#[derive(Debug, Clone)]
-enum Span {
-    /// Of the caller's own group.
-    Own(Unit),
-    /// Of an ancestor.
-    Above(Unit, GroupId),
-    /// Of a model config.
-    Period(Arc<ConfigLine>),
-}
-
 /// The limits that the caller is shown, at the moment of the decision.
 #[derive(Debug, Clone)]
 pub(crate) struct RateHeaders {
-    rows: Vec<Row>,
+    words: Arc<RateWords>,
+    standings: Standings,
     /// When it was, in milliseconds since 1970 UTC.
     at_ms: u64,
 }
 
-/// The name of a policy: `tokens-minute`, or `tokens-minute-` and the ancestor whose counter it is, or `tokens-period-`
-/// and the line of a model config.
-struct PolicyName<'a>(&'a Row);
-
-impl fmt::Display for PolicyName<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = kind_word(self.0.kind);
-        match &self.0.span {
-            Span::Own(unit) => write!(f, "{kind}-{}", unit_word(*unit)),
-            Span::Above(unit, ancestor) => write!(f, "{kind}-{}-{ancestor}", unit_word(*unit)),
-            Span::Period(line) => write!(f, "{kind}-period-{}", line.line),
-        }
-    }
-}
-
 impl RateHeaders {
-    pub(crate) fn new(path: &Path, standings: &Standings, now: Now) -> Self {
-        let row = |standing: limits::Standing| {
-            let limit = &path.limits()[standing.limit];
-            let (kind, span) = told(limit)?;
-            Some(Row {
-                kind,
-                span,
-                threshold: limit.threshold,
-                remaining: standing.remaining,
-                reset_s: seconds(standing.reset_nanos),
-            })
-        };
-        Self { rows: standings.iter().filter_map(row).collect(), at_ms: now.wall_ms }
+    /// `words` and `standings` are of the same path.
+    pub(crate) fn new(words: &Arc<RateWords>, standings: Standings, now: Now) -> Self {
+        Self { words: Arc::clone(words), standings, at_ms: now.wall_ms }
     }
 
     /// Writes all headers; none where no limit is shown.
     pub(crate) fn put(&self, dialect: Dialect, headers: &mut HeaderMap) {
-        if self.rows.is_empty() {
-            return;
-        }
+        let Some(policy) = &self.words.policy else { return };
         let (requests, tokens) = match dialect {
             Dialect::OpenAi => (OPENAI_REQUESTS, OPENAI_TOKENS),
             Dialect::Anthropic => (ANTHROPIC_REQUESTS, ANTHROPIC_TOKENS),
         };
         self.put_flat(dialect, headers, (LimitType::Request, requests));
         self.put_flat(dialect, headers, (LimitType::Token, tokens));
-        let (mut policy, mut standing) = (String::new(), String::new());
-        for row in &self.rows {
-            let separator = if policy.is_empty() { "" } else { ", " };
-            let name = PolicyName(row);
-            let quota = row.threshold.min(FIELD_INTEGER_MAX);
-            let left = row.remaining.min(FIELD_INTEGER_MAX);
+        let mut standing = String::with_capacity(self.words.rows.len() * STANDING_LEN);
+        for (row, stands) in self.rows() {
+            let separator = if standing.is_empty() { "" } else { ", " };
+            let left = stands.remaining.min(FIELD_INTEGER_MAX);
             // Writing to a String cannot fail.
-            let _ = write!(policy, "{separator}\"{name}\";q={quota};w={}", row.span.seconds());
-            let _ = write!(standing, "{separator}\"{name}\";r={left};t={}", row.reset_s);
+            let _ = write!(standing, "{separator}{};r={left};t={}", row.name, seconds(stands.reset_nanos));
         }
-        put(headers, POLICY, policy);
+        headers.insert(POLICY, policy.clone());
         put(headers, RATE_LIMIT, standing);
     }
 
     /// The most constrained limit of a type: the one with least left, the slowest to come back among equals.
     fn put_flat(&self, dialect: Dialect, headers: &mut HeaderMap, (kind, names): (LimitType, Names)) {
-        let rows = self.rows.iter().filter(|row| row.kind == kind);
-        let tightest = rows.min_by_key(|row| (row.remaining, std::cmp::Reverse(row.reset_s)));
-        let Some(row) = tightest else { return };
+        let rows = self.rows().filter(|(row, _)| row.kind == kind);
+        let tightest =
+            rows.min_by_key(|(_, stands)| (stands.remaining, std::cmp::Reverse(seconds(stands.reset_nanos))));
+        let Some((row, stands)) = tightest else { return };
         let [limit, remaining, reset] = names;
-        headers.insert(limit, HeaderValue::from(row.threshold));
-        headers.insert(remaining, HeaderValue::from(row.remaining));
+        headers.insert(limit, row.threshold.clone());
+        headers.insert(remaining, HeaderValue::from(stands.remaining));
         let when = match dialect {
-            Dialect::OpenAi => duration(row.reset_s),
-            Dialect::Anthropic => moment(self.at_ms, row.reset_s),
+            Dialect::OpenAi => duration(seconds(stands.reset_nanos)),
+            Dialect::Anthropic => moment(self.at_ms, seconds(stands.reset_nanos)),
         };
         put(headers, reset, when);
     }
-}
 
-/// What a limit counts and over which span, if headers have a place for it: not for dollars, nor for calls in flight.
-fn told(limit: &PathLimit) -> Option<(LimitType, Span)> {
-    match (limit.counter.measure, &limit.counter.owner, &limit.source) {
-        (Measure::Use(kind, unit), Owner::Model(owner, _), _) => {
-            let is_above = limit.scope == CounterScope::Ancestor;
-            Some((kind, if is_above { Span::Above(unit, *owner) } else { Span::Own(unit) }))
-        }
-        (Measure::Spend(Meter::Tokens), _, Source::Config(line)) => {
-            Some((LimitType::Token, Span::Period(Arc::clone(line))))
-        }
-        (Measure::Spend(Meter::Requests), _, Source::Config(line)) => {
-            Some((LimitType::Request, Span::Period(Arc::clone(line))))
-        }
-        (Measure::Use(..) | Measure::Spend(_) | Measure::Concurrency, _, _) => None,
-    }
-}
-
-impl Span {
-    /// Length in seconds, at least 1.
-    fn seconds(&self) -> u64 {
-        match self {
-            Self::Own(unit) | Self::Above(unit, _) => unit.seconds(),
-            Self::Period(line) => line.reset.length_ms().div_ceil(1_000),
-        }
+    fn rows(&self) -> impl Iterator<Item = (&Row, Standing)> {
+        let rows = self.words.rows.iter().zip(self.standings.iter());
+        rows.filter_map(|(row, stands)| row.as_ref().map(|row| (row, stands)))
     }
 }
 
 fn put(headers: &mut HeaderMap, name: HeaderName, value: String) {
-    if let Ok(value) = HeaderValue::try_from(value) {
+    if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(value)) {
         headers.insert(name, value);
-    }
-}
-
-fn kind_word(kind: LimitType) -> &'static str {
-    match kind {
-        LimitType::Token => "tokens",
-        LimitType::Request => "requests",
-    }
-}
-
-fn unit_word(unit: Unit) -> &'static str {
-    match unit {
-        Unit::Second => "second",
-        Unit::Minute => "minute",
-        Unit::Day => "day",
     }
 }
 

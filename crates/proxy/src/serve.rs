@@ -29,6 +29,9 @@ use crate::settings::CallLog;
 use crate::user::user_of;
 use crate::worker::Worker;
 
+/// Headers of ours on an answer: the id twice, eight about limits. Room for all at once, since growing moves those there are.
+const OUR_HEADERS: usize = 10;
+
 /// How often a call looks at the configuration again when it changes under its hands. Each look, but for one after a
 /// long prompt was counted, needs another edit to come in between, so only an endless stream of edits reaches this.
 const LOOKS_MAX: usize = 64;
@@ -70,25 +73,26 @@ impl Worker {
     /// Answers one request of the data plane.
     pub async fn serve(self: &Arc<Self>, request: Request<Incoming>) -> Response<Body> {
         let began = self.shared.clock.now();
-        let id = RequestId::new(began.wall_ms, storage::random_bytes());
+        let id = self.fresh_id(began);
         let dialect = dialect(request.uri().path());
         let unread = !request.body().is_end_stream();
         let mut trace = Trace { id, began, key: None, slug: None, unread, rates: None };
         let answer = self.answer(&mut trace, request).await;
-        let shown = trace.id.to_string();
         let mut response = answer.unwrap_or_else(|error| {
             self.log(&trace, &error);
             self.count(&trace, &error);
-            error.render(dialect, &shown)
+            error.render(dialect, &trace.id.to_string())
         });
+        response.headers_mut().reserve(OUR_HEADERS);
         if trace.unread {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if let Some(rates) = &trace.rates {
             rates.put(dialect, response.headers_mut());
         }
+        let mut room = [0; RequestId::TEXT_LEN];
         // The text is a UUID, so it is always a header.
-        if let Ok(value) = HeaderValue::try_from(shown) {
+        if let Ok(value) = HeaderValue::from_str(trace.id.text(&mut room)) {
             if dialect == Dialect::Anthropic {
                 response.headers_mut().insert("request-id", value.clone());
             }
@@ -184,12 +188,12 @@ impl Worker {
                 Outlook::Admitted(admitted, standings) => {
                     let at = admitted.facts().admitted_at;
                     trace.id = admitted.facts().request_id;
-                    trace.rates = Some(RateHeaders::new(&lane.path, &standings, at));
+                    trace.rates = Some(RateHeaders::new(&lane.rates, standings, at));
                     return Ok((admitted, route));
                 }
                 Outlook::Refused(refusal, at) => {
-                    trace.rates = Some(RateHeaders::new(&lane.path, &refusal.standings, at));
                     let refused = Refused::new(&lane.path, &refusal, &route.slug, settings.budget_status);
+                    trace.rates = Some(RateHeaders::new(&lane.rates, refusal.standings, at));
                     return Err(Error::Refused(Box::new(refused)));
                 }
                 Outlook::Stale => memory = Memory::Stale,
@@ -200,7 +204,7 @@ impl Worker {
 
     /// The compiled path of this caller and route: the remembered one at first, a fresh one after the engine called
     /// it stale (counters may have been given back without an edit).
-    fn lane(&self, view: &View, route: &Route, user: Option<&Arc<str>>, memory: Memory) -> Lane {
+    fn lane(&self, view: &View, route: &Route, user: Option<&Arc<str>>, memory: Memory) -> Arc<Lane> {
         let View { snapshot, caller } = view;
         let path_caller = PathCaller::of(snapshot, caller, user);
         let epoch = storage::path_epoch(snapshot, caller.group.root, caller.group.workspace);
@@ -211,7 +215,8 @@ impl Worker {
         remembered.unwrap_or_else(|| {
             let shared = &self.shared;
             let lane = compile(shared, snapshot, (caller, user), route, shared.clock.now());
-            self.paths.put(path_caller, lane.clone());
+            let lane = Arc::new(lane);
+            self.paths.put(path_caller, Arc::clone(&lane));
             lane
         })
     }

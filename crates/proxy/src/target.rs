@@ -84,7 +84,9 @@ impl Destination {
 
 /// The destinations one worker has worked out, each with the configuration version it was last found right in.
 #[derive(Debug, Default)]
-pub(crate) struct Targets(Mutex<HashMap<EndpointId, (Version, Arc<Destination>)>>);
+pub(crate) struct Targets(
+    Mutex<HashMap<EndpointId, (Version, Arc<Destination>), foldhash::fast::RandomState>>,
+);
 
 impl Targets {
     /// Where this endpoint's calls go.

@@ -1,11 +1,11 @@
 //! What one data-plane thread works with, and what all of them share.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use domain::Clock;
+use domain::{Clock, Now, RequestId};
 use limits::{Engine, Seen};
-use storage::{Recorder, Store};
+use storage::{RandomPool, Recorder, Store};
 use tokio::sync::Semaphore;
 
 use crate::drain::Drains;
@@ -135,6 +135,8 @@ pub struct Worker {
     pub(crate) recorder: Recorder,
     /// What the last admission saw: kept for its room.
     pub(crate) seen: Mutex<Seen>,
+    /// What the ids of calls are made of.
+    random: Mutex<RandomPool>,
 }
 
 impl Worker {
@@ -143,7 +145,14 @@ impl Worker {
     pub fn new(shared: Arc<Shared>, upstream: Upstream) -> Arc<Self> {
         let (paths, targets) = (Paths::default(), Targets::default());
         let recorder = shared.store.recorder();
-        Arc::new(Self { shared, upstream, paths, targets, recorder, seen: Mutex::default() })
+        let (seen, random) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { shared, upstream, paths, targets, recorder, seen, random })
+    }
+
+    /// The id of a call that arrives now.
+    pub(crate) fn fresh_id(&self, now: Now) -> RequestId {
+        let random = self.random.lock().unwrap_or_else(PoisonError::into_inner).bytes();
+        RequestId::new(now.wall_ms, random)
     }
 
     /// Closes upstream connections that nobody used for a while. Called every minute.

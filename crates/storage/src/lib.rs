@@ -62,7 +62,7 @@ pub use journal::{
 };
 pub use ledger::{LEDGER_PENDING_MAX, Permit};
 pub use numbers::Numbers;
-pub use random::{random_base62, random_bytes};
+pub use random::{RandomPool, random_base62, random_bytes};
 pub use retention::Pruned;
 pub use signature::is_signed_by;
 pub use store::{EDITS_PENDING_MAX, Options, Store};
