@@ -1,7 +1,9 @@
-//! Automation, in Rust so that a machine with only Rust can run it: `cargo xtask test | clients | proof | bench | tidy`.
+//! Automation, in Rust so that a machine with only Rust can run it: `cargo xtask test | clients | proof | bench |
+//! instructions | tidy`.
 
 mod bench;
 mod clients;
+mod instructions;
 mod promises;
 mod proof;
 mod steps;
@@ -17,6 +19,7 @@ cargo xtask proof [...]  random load on a whole gateway: no window over its cap;
 cargo xtask proof crash  kills the real program again and again under load: nothing is lost; --kills 200 --seed N
 cargo xtask proof full-disk  the same where its disk fills up
 cargo xtask bench [...]  side by side with nginx; arguments go to the benchmark (see crates/bench)
+cargo xtask instructions [--renew]  what a call costs in instructions, against what is stored; or stores it
 cargo xtask tidy         the rules of the house alone: floors, sizes, module docs, promises";
 
 fn main() -> ExitCode {
@@ -25,6 +28,7 @@ fn main() -> ExitCode {
         Some(("test", [])) => test::everything(),
         Some(("clients", [])) => clients::everything(),
         Some(("bench", rest)) => bench::run(rest),
+        Some(("instructions", rest)) => instructions::run(rest),
         Some(("proof", rest)) => proof::run(rest),
         Some(("tidy", [])) => tidy::run(),
         _ => {

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything that has to hold before a change lands.
 
 use crate::clients;
+use crate::instructions;
 use crate::steps::{has, run, say, skipped};
 
 /// Runs every check and every test.
@@ -11,6 +12,7 @@ pub(crate) fn everything() -> anyhow::Result<()> {
     interleavings()?;
     traces()?;
     full_disk()?;
+    instructions::gate()?;
     clients::everything()?;
     say("== everything passed");
     Ok(())

@@ -30,6 +30,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("testkit", &["domain", "limits", "storage", "proxy", "admin", "modelsim", "gateway"]),
     ("bench", &["domain", "limits", "storage", "modelsim", "gateway"]),
     ("proof", &["domain", "limits", "storage", "modelsim", "gateway"]),
+    ("instructions", &["domain", "wire", "limits"]),
     ("xtask", &[]),
 ];
 
