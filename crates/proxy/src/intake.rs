@@ -5,8 +5,10 @@
 //! allocated once: pages that nothing was written to cost nothing. Large bodies never take the last eighth of the room,
 //! so that a flood of them leaves small calls alone. Begins at [`read`].
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -69,8 +71,13 @@ pub(crate) async fn read(
         return Err(BodyFault::TooLarge { bytes_max }.into());
     }
     let mut gathered = Gathered::new(Room::take(shared, announced)?);
-    let began = Instant::now();
-    while let Some(frame) = next(&mut body, began, gathered.len()).await? {
+    let mut began = None;
+    loop {
+        let frame = match what_has_come(&mut body).await {
+            Poll::Ready(frame) => frame.transpose().map_err(|_| BodyFault::Broken)?,
+            Poll::Pending => next(&mut body, *began.get_or_insert_with(Instant::now), gathered.len()).await?,
+        };
+        let Some(frame) = frame else { break };
         let Ok(data) = frame.into_data() else { continue };
         if gathered.len() + data.len() > bytes_max {
             return Err(BodyFault::TooLarge { bytes_max }.into());
@@ -78,6 +85,15 @@ pub(crate) async fn read(
         gathered.push(data)?;
     }
     Ok(gathered.into_intake())
+}
+
+/// The next frame, if it is there. Most bodies come with their head: then there is nothing to wait for, and no clock to
+/// read.
+async fn what_has_come<B>(body: &mut B) -> Poll<Option<Result<Frame<Bytes>, B::Error>>>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut *body).poll_frame(cx))).await
 }
 
 /// The next frame of a body of which this much has come, if it comes in time.
@@ -178,8 +194,7 @@ impl Drop for Room {
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
-    use std::pin::Pin;
-    use std::task::{Context, Poll};
+    use std::task::Context;
 
     use super::*;
 

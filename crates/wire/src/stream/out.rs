@@ -38,6 +38,10 @@ impl<'p> Out<'p> {
 
     /// Adds a unit that does not.
     pub(super) fn put_copy(&mut self, unit: &[u8], fate: &Fate, slug: &str) {
+        if self.copied.capacity() == 0 && !matches!(fate, Fate::Withhold) {
+            // Nearly always what comes first is all there is: then it has its room at once.
+            self.copied.reserve_exact(self.kept.len() + unit.len() + slug.len());
+        }
         self.copy_kept();
         match fate {
             Fate::Withhold => {}
