@@ -109,7 +109,8 @@ impl Error {
     }
 
     /// For people: what happened, and what to do.
-    pub(crate) fn message(&self) -> Cow<'_, str> {
+    #[must_use]
+    pub fn message(&self) -> Cow<'_, str> {
         match self {
             Self::Invalid(message) | Self::Conflict(message) => shortened(message),
             Self::Unauthorized => {

@@ -17,6 +17,7 @@ use domain::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub(crate) use self::shape::GroupLine;
 use crate::admin::Settings;
 use crate::error::{ELSEWHERE, Error};
 use crate::time::Timestamp;

@@ -84,22 +84,30 @@ impl<T: Serialize> IntoResponse for Answer<T> {
 /// # Errors
 /// The first thing that is wrong with it, and where.
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
-    if std::str::from_utf8(body).is_err() {
-        return Err(Error::invalid("The body is not UTF-8; send JSON in UTF-8."));
+    parse_as("The body", body)
+}
+
+/// Reads one JSON object, under the name that errors give it.
+///
+/// # Errors
+/// The first thing that is wrong with it, and where.
+pub(crate) fn parse_as<T: DeserializeOwned>(name: &str, text: &[u8]) -> Result<T, Error> {
+    if std::str::from_utf8(text).is_err() {
+        return Err(Error::invalid(format!("{name} is not UTF-8; send JSON in UTF-8.")));
     }
-    if wire::nests_too_deep(body) {
-        return Err(Error::invalid("The body nests deeper than 128 levels; send a flatter one."));
+    if wire::nests_too_deep(text) {
+        return Err(Error::invalid(format!("{name} nests deeper than 128 levels; send a flatter one.")));
     }
-    let mut json = serde_json::Deserializer::from_slice(body);
-    let Object(value) = serde_path_to_error::deserialize(&mut json).map_err(|error| explain(&error))?;
-    json.end().map_err(|error| malformed(&error))?;
+    let mut json = serde_json::Deserializer::from_slice(text);
+    let Object(value) = serde_path_to_error::deserialize(&mut json).map_err(|error| explain(name, &error))?;
+    json.end().map_err(|error| malformed(name, &error))?;
     Ok(value)
 }
 
-fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> Error {
+fn explain(name: &str, error: &serde_path_to_error::Error<serde_json::Error>) -> Error {
     let (path, inner) = (error.path(), error.inner());
     if !inner.is_data() {
-        return malformed(inner);
+        return malformed(name, inner);
     }
     // The position helps with broken syntax only; here the path says more.
     let position = format!(" at line {} column {}", inner.line(), inner.column());
@@ -107,12 +115,12 @@ fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> Error {
     let what = what.strip_suffix(&position).unwrap_or(&what);
     match path.iter().next() {
         Some(_) => Error::invalid(format!("{path}: {what}.")),
-        None => Error::invalid(format!("The body is not as expected: {what}.")),
+        None => Error::invalid(format!("{name} is not as expected: {what}.")),
     }
 }
 
-fn malformed(error: &serde_json::Error) -> Error {
-    Error::invalid(format!("The body is not valid JSON: {error}."))
+fn malformed(name: &str, error: &serde_json::Error) -> Error {
+    Error::invalid(format!("{name} is not valid JSON: {error}."))
 }
 
 /// A JSON object, and not an array in its place.

@@ -1,6 +1,7 @@
 //! Keys: `/v1/gateway/groups/{group_id}/api_keys`. Prefix, name and user are all that can ever be read of one.
 
 mod entropy;
+mod import;
 pub(crate) mod mint;
 pub(crate) mod register;
 
@@ -11,6 +12,7 @@ use domain::{Group, Key, Snapshot, USER_LEN_MAX, edit};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub(crate) use self::import::KeyLine;
 use crate::access::{Manager, Viewer};
 use crate::admin::Admin;
 use crate::error::Error;

@@ -21,6 +21,7 @@ mod explain;
 mod governance;
 mod groups;
 mod history;
+mod import;
 mod json;
 mod keys;
 mod ledger;
@@ -43,6 +44,7 @@ pub use admin::{
     Admin, Hierarchy, HookTested, HookTester, LegacyCustomerId, Outward, Probe, Prober, Receivers, Settings,
 };
 pub use error::Error;
+pub use import::read_addition;
 pub use management_keys::mint::new_management_key;
 pub use prices::map::{PRICE_MAP_ENTRIES_MAX, PriceMap, PriceMapError, read_price_map};
 pub use waits::WAITS_MAX;

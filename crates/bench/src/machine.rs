@@ -3,6 +3,8 @@
 use std::process::{Command, Stdio};
 use std::thread::available_parallelism;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 /// Who runs where. Without `taskset`, or with one core, the scheduler decides.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Machine {
@@ -56,10 +58,29 @@ impl Machine {
         Ok(())
     }
 
+    /// Whether load and model server are on one core.
+    pub(crate) fn shares_core(self) -> bool {
+        self.core_of(Part::Load) == self.core_of(Part::ModelServer)
+    }
+
+    /// As many open files as may be, for this process and those it starts: a model server has connections of all proxies.
+    pub(crate) fn raise_limit_on_files() {
+        let limit = getrlimit(Resource::Nofile);
+        // With fewer it may still do; who runs out of them says so.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    }
+
+    /// What it is: its processor, as it calls itself.
+    pub(crate) fn processor() -> String {
+        let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+        model.map_or("unknown processor", |(_, name)| name.trim()).to_owned()
+    }
+
     pub(crate) fn describe(self) -> String {
         let Machine { cores, placed } = self;
         if !placed {
-            return format!("{cores} cores, nothing pinned");
+            return format!("{cores} cores, nothing placed");
         }
         let [load, model, subject] =
             [Part::Load, Part::ModelServer, Part::Subject].map(|part| self.core_of(part));

@@ -1,6 +1,7 @@
 //! Processes under test: started, watched through `/proc`, ended.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Child, Command};
 use std::time::Duration;
@@ -22,7 +23,7 @@ const POLL: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(crate) struct Running {
     child: Child,
-    _files: Option<TempDir>,
+    files: Option<TempDir>,
 }
 
 /// What a process and its children have used.
@@ -30,29 +31,52 @@ pub(crate) struct Running {
 pub(crate) struct Consumption {
     pub(crate) cpu_micros: u64,
     pub(crate) rss_kib: u64,
+    /// The most memory each of them ever had, added up.
+    pub(crate) peak_kib: u64,
 }
 
 impl Running {
     pub(crate) fn start(mut command: Command, files: Option<TempDir>) -> anyhow::Result<Running> {
         let child = command.spawn().with_context(|| format!("{command:?} does not start"))?;
-        Ok(Running { child, _files: files })
+        Ok(Running { child, files })
     }
 
-    pub(crate) fn child(&mut self) -> &mut Child {
-        &mut self.child
+    /// One whose first line, on a pipe, is where it serves.
+    pub(crate) fn that_says_its_address(command: Command) -> anyhow::Result<(Running, SocketAddr)> {
+        let mut process = Running::start(command, None)?;
+        let stdout = process.child.stdout.take().context("its standard output is a pipe")?;
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        let addr = line.trim().parse().context("the model server did not say its address")?;
+        Ok((process, addr))
+    }
+
+    /// From here on they live as long as the process.
+    pub(crate) fn keep(&mut self, files: TempDir) {
+        self.files = Some(files);
     }
 
     /// Waits until `ready` says so; fails when the process ends before that.
     pub(crate) fn wait_until(&mut self, ready: impl Fn() -> bool) -> anyhow::Result<()> {
+        self.wait_for(READY_MAX, POLL, ready)
+    }
+
+    /// The same with another patience, asking that often.
+    pub(crate) fn wait_for(
+        &mut self,
+        most: Duration,
+        poll: Duration,
+        ready: impl Fn() -> bool,
+    ) -> anyhow::Result<()> {
         let begun = clock::now();
         while !ready() {
             if let Some(status) = self.child.try_wait()? {
                 bail!("it ended at once with {status}");
             }
-            if begun.elapsed() > READY_MAX {
-                bail!("it was not ready after {} s", READY_MAX.as_secs());
+            if begun.elapsed() > most {
+                bail!("it was not ready after {} s", most.as_secs());
             }
-            std::thread::sleep(POLL);
+            std::thread::sleep(poll);
         }
         Ok(())
     }
@@ -90,6 +114,7 @@ impl Running {
                 let Some(one) = consumption_of(process) else { continue };
                 sum.cpu_micros += one.cpu_micros;
                 sum.rss_kib += one.rss_kib;
+                sum.peak_kib += one.peak_kib;
             }
         }
         Ok(sum)
@@ -113,9 +138,27 @@ impl Drop for Running {
     }
 }
 
+/// How long this process was on a processor, in microseconds.
+pub(crate) fn own_cpu_micros() -> u64 {
+    consumption_of(std::process::id()).map_or(0, |own| own.cpu_micros)
+}
+
 /// A port of the loopback address that was free a moment ago.
 pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+    let [addr] = free_addresses()?;
+    Ok(addr)
+}
+
+/// Several, no two the same.
+pub(crate) fn free_addresses<const N: usize>() -> anyhow::Result<[SocketAddr; N]> {
+    let mut addrs = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)); N];
+    let mut held = Vec::new();
+    for addr in &mut addrs {
+        let listener = TcpListener::bind(*addr)?;
+        *addr = listener.local_addr()?;
+        held.push(listener);
+    }
+    Ok(addrs)
 }
 
 /// Every process with its parent.
@@ -129,10 +172,14 @@ fn consumption_of(pid: u32) -> Option<Consumption> {
     let stat = stat_fields(pid)?;
     let ticks = |at: usize| stat.get(at)?.parse::<u64>().ok();
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib = |name| {
+        let value = status.lines().find_map(|line| line.strip_prefix(name))?;
+        value.split_whitespace().next()?.parse().ok()
+    };
     Some(Consumption {
         cpu_micros: (ticks(11)? + ticks(12)?) * TICK_MICROS,
-        rss_kib: rss.split_whitespace().next()?.parse().ok()?,
+        rss_kib: kib("VmRSS:")?,
+        peak_kib: kib("VmHWM:")?,
     })
 }
 

@@ -1,6 +1,6 @@
 //! The simulated model server as a process of its own: this program again, with a hidden command.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::process::Stdio;
 
 use anyhow::Context;
@@ -35,10 +35,6 @@ pub(crate) fn start(machine: Machine, words: u64) -> anyhow::Result<Subject> {
     let this = std::env::current_exe()?;
     let mut command = machine.command(Part::ModelServer, &this);
     command.arg("modelsim").arg(words.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut process = Running::start(command, None)?;
-    let stdout = process.child().stdout.take().context("its standard output is a pipe")?;
-    let mut line = String::new();
-    BufReader::new(stdout).read_line(&mut line)?;
-    let addr = line.trim().parse().context("the model server did not say its address")?;
-    Ok(Subject { name: "nothing", doing: "straight to the model server", addr, key: None, process })
+    let (process, addr) = Running::that_says_its_address(command)?;
+    Ok(Subject { name: "nothing".to_owned(), addr, key: None, process })
 }

@@ -6,8 +6,7 @@ use crate::process::Running;
 
 #[derive(Debug)]
 pub(crate) struct Subject {
-    pub(crate) name: &'static str,
-    pub(crate) doing: &'static str,
+    pub(crate) name: String,
     pub(crate) addr: SocketAddr,
     /// Sent as a bearer token.
     pub(crate) key: Option<String>,

@@ -1,4 +1,4 @@
-//! The report: one Markdown table of medians and ratios. Integers only; fractions are written digit by digit.
+//! Figures of a round and their medians. Integers only; fractions are written digit by digit.
 
 use crate::load::Burst;
 use crate::process::Consumption;
@@ -13,13 +13,6 @@ pub(crate) struct Figures {
     pub(crate) cpu_centimicros: u64,
     pub(crate) rss_kib: u64,
     pub(crate) errors: u64,
-}
-
-/// One line of the table.
-#[derive(Debug)]
-pub(crate) enum Line {
-    Measured { name: &'static str, doing: &'static str, connections: usize, figures: Figures },
-    Skipped { name: &'static str, why: &'static str },
 }
 
 impl Figures {
@@ -56,47 +49,6 @@ impl Figures {
     }
 }
 
-/// The lines, each with its ratios to nginx at the same number of connections.
-pub(crate) fn render(lines: &[Line]) -> Vec<String> {
-    let head = "| Through | Doing | c | calls/s | p50 ms | p99 ms | CPU µs a call | RSS MiB | errors | of nginx: calls/s | p50 | CPU |";
-    let rule = "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |";
-    let rows = lines.iter().map(|line| row(line, lines));
-    [head.to_owned(), rule.to_owned()].into_iter().chain(rows).collect()
-}
-
-fn row(line: &Line, lines: &[Line]) -> String {
-    let (name, doing, connections, figures) = match line {
-        Line::Skipped { name, why } => return format!("| {name} | skipped: {why} | | | | | | | | | | |"),
-        Line::Measured { name, doing, connections, figures } => (name, doing, *connections, figures),
-    };
-    let Figures { calls_per_second, p50_nanos, p99_nanos, cpu_centimicros, rss_kib, errors } = figures;
-    format!(
-        "| {name} | {doing} | {connections} | {calls_per_second} | {} | {} | {} | {} | {errors} | {} |",
-        fraction(p50_nanos / 1000, 1000),
-        fraction(p99_nanos / 1000, 1000),
-        fraction(cpu_centimicros / 10, 10),
-        rss_kib / 1024,
-        ratios(figures, nginx(lines, connections)),
-    )
-}
-
-fn nginx(lines: &[Line], at: usize) -> Option<&Figures> {
-    lines.iter().find_map(|line| match line {
-        Line::Measured { name: "nginx", connections, figures, .. } if *connections == at => Some(figures),
-        Line::Measured { .. } | Line::Skipped { .. } => None,
-    })
-}
-
-fn ratios(figures: &Figures, nginx: Option<&Figures>) -> String {
-    let Some(nginx) = nginx else { return "– | – | –".to_owned() };
-    let pairs = [
-        (figures.calls_per_second, nginx.calls_per_second),
-        (figures.p50_nanos, nginx.p50_nanos),
-        (figures.cpu_centimicros, nginx.cpu_centimicros),
-    ];
-    pairs.map(|(ours, theirs)| format!("{}×", fraction(ours * 100 / theirs.max(1), 100))).join(" | ")
-}
-
 /// `amount / unit` with as many digits as the unit has zeros.
 pub(crate) fn fraction(amount: u64, unit: u64) -> String {
     let digits = usize::try_from(unit.ilog10()).unwrap_or_default();
@@ -111,7 +63,7 @@ pub(crate) fn percentile(sorted: &[u64], percent: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Figures, Line, fraction, percentile, render};
+    use super::{fraction, percentile};
 
     #[test]
     fn a_percentile_is_one_of_the_values() {
@@ -123,29 +75,5 @@ mod tests {
     #[test]
     fn fractions_keep_their_zeros() {
         assert_eq!((fraction(1_007, 1000), fraction(96, 100)), ("1.007".to_owned(), "0.96".to_owned()));
-    }
-
-    #[test]
-    fn ratios_are_to_nginx_at_the_same_number_of_connections() {
-        let figures = |calls_per_second| Figures {
-            calls_per_second,
-            p50_nanos: 130_000,
-            p99_nanos: 2_000_000,
-            cpu_centimicros: 1_700,
-            rss_kib: 14 << 10,
-            errors: 0,
-        };
-        let measured = |name, connections, calls| Line::Measured {
-            name,
-            doing: "",
-            connections,
-            figures: figures(calls),
-        };
-        let lines = [measured("nginx", 1, 1), measured("nginx", 32, 1000), measured("tollgate", 32, 1250)];
-        let table = render(&lines);
-        assert_eq!(
-            table[4],
-            "| tollgate |  | 32 | 1250 | 0.130 | 2.000 | 17.0 | 14 | 0 | 1.25× | 1.00× | 1.00× |"
-        );
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! The store runs them one at a time, so a check and the write that follows see the same configuration.
 
+pub mod addition;
 pub mod endpoint;
 pub mod group;
 pub mod key;

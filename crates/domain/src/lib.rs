@@ -45,7 +45,7 @@ pub use model_config::{
 pub use money::{Amount, SignedUsd, Usd};
 pub use period::{Cycle, NotADuration, Period, ResetDuration};
 pub use price::{PriceBook, PriceSource, Pricing, Rates, Tariff, Tier, Unpriced};
-pub use snapshot::{Snapshot, Version};
+pub use snapshot::{Snapshot, Stored, Version};
 pub use time::{Clock, Day, Now, shown_ms};
 pub use unpriced::{cannot_count, unpriced_under_budget};
 pub use usage::{Entry, LateCharge, Outcome, Terms, UnknownWord, Usage, UsageSource, is_billed};

@@ -1,11 +1,16 @@
 //! The whole configuration at one version: immutable, shared, never half-made.
 //!
 //! A node serves from one snapshot and swaps it whole. The maps share structure, so a copy that differs in one group
-//! costs a few nodes, whatever the number of groups and keys.
+//! costs a few nodes, whatever the number of groups and keys. Those that grow with the number of customers are compact
+//! where they were loaded, and persistent where they were edited since.
 //!
-//! Begins at [`Snapshot::apply`], the only way a snapshot changes.
+//! Begins at [`Snapshot::advance`], the only way a snapshot changes.
 
 mod configs;
+mod indexes;
+mod layered;
+mod loading;
+mod ordered;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,6 +18,10 @@ use std::sync::Arc;
 use rpds::{HashTrieMapSync, HashTrieSetSync, RedBlackTreeMapSync};
 use serde::{Deserialize, Serialize};
 
+use self::indexes::{ByExternalId, ByHash, ById, ByParent, ByPrefix, InOrder, OfGroup};
+use self::layered::{Index as _, Layered};
+pub use self::loading::Stored;
+use self::ordered::{Order as _, Ordered};
 use crate::credential::{Credential, Key, KeyHash, ManagementKey, Scope, Secret};
 use crate::edit::{Change, Record};
 use crate::endpoint::Endpoint;
@@ -40,14 +49,14 @@ pub struct Snapshot {
     /// Who owns every other prefix.
     rest_owner: Option<WorkspaceId>,
     management_keys: HashTrieMapSync<WorkspaceId, RedBlackTreeMapSync<Version, Arc<ManagementKey>>>,
-    groups: HashTrieMapSync<GroupId, Arc<Group>>,
-    groups_in_order: RedBlackTreeMapSync<(WorkspaceId, Version), GroupId>,
-    groups_by_external_id: HashTrieMapSync<(WorkspaceId, Arc<str>), GroupId>,
-    children: HashTrieMapSync<GroupId, HashTrieSetSync<GroupId>>,
+    groups: Layered<ById>,
+    groups_in_order: Ordered<InOrder>,
+    groups_by_external_id: Layered<ByExternalId>,
+    children: Ordered<ByParent>,
     tree_epochs: HashTrieMapSync<GroupId, Version>,
-    credentials: HashTrieMapSync<KeyHash, Credential>,
-    keys_of_group: HashTrieMapSync<GroupId, RedBlackTreeMapSync<Version, Arc<Key>>>,
-    keys_by_prefix: HashTrieMapSync<(WorkspaceId, Arc<str>), Arc<Key>>,
+    credentials: Layered<ByHash>,
+    keys_of_group: Ordered<OfGroup>,
+    keys_by_prefix: Layered<ByPrefix>,
     endpoints: HashTrieMapSync<EndpointId, Arc<Endpoint>>,
     endpoints_in_order: RedBlackTreeMapSync<(WorkspaceId, Version), EndpointId>,
     endpoints_by_slug: HashTrieMapSync<Slug, EndpointId>,
@@ -123,26 +132,24 @@ impl Snapshot {
     /// A group that exists.
     #[must_use]
     pub fn group(&self, id: GroupId) -> Option<&Arc<Group>> {
-        self.groups.get(&id)
+        self.groups.get(id)
     }
 
     /// The group with this identifier, exactly.
     #[must_use]
     pub fn group_by_external_id(&self, workspace: WorkspaceId, external: &str) -> Option<&Arc<Group>> {
-        self.groups_by_external_id.get(&(workspace, external.into())).and_then(|id| self.group(*id))
+        self.groups_by_external_id.get((workspace, external))
     }
 
     /// Groups in order of creation, those after `after` only.
     pub fn groups_after(&self, workspace: WorkspaceId, after: Version) -> impl Iterator<Item = &Arc<Group>> {
         let from = (workspace, Version(after.0.saturating_add(1)));
-        self.groups_in_order
-            .range(from..=(workspace, Version(u64::MAX)))
-            .filter_map(|(_, id)| self.groups.get(id))
+        self.groups_in_order.range(from..=(workspace, Version(u64::MAX)))
     }
 
     /// The group itself, then its ancestors up to the root.
     pub fn lineage<'a>(&'a self, group: &'a Arc<Group>) -> impl Iterator<Item = &'a Arc<Group>> {
-        std::iter::successors(Some(group), |group| group.parent.and_then(|id| self.groups.get(&id)))
+        std::iter::successors(Some(group), |group| group.parent.and_then(|id| self.group(id)))
     }
 
     /// Every group below this one, in no particular order.
@@ -151,9 +158,9 @@ impl Snapshot {
         let mut found = Vec::new();
         let mut open = vec![id];
         while let Some(parent) = open.pop() {
-            for child in self.children.get(&parent).into_iter().flat_map(HashTrieSetSync::iter) {
-                found.extend(self.groups.get(child));
-                open.push(*child);
+            for child in self.children.range((Some(parent), GroupId(0))..=(Some(parent), GroupId(u64::MAX))) {
+                found.push(child);
+                open.push(child.id);
             }
         }
         found
@@ -179,17 +186,14 @@ impl Snapshot {
 
     /// Keys of a group in order of creation, those after `after` only.
     pub fn keys_after(&self, group: GroupId, after: Version) -> impl Iterator<Item = &Arc<Key>> {
-        let from = Version(after.0.saturating_add(1));
-        self.keys_of_group
-            .get(&group)
-            .into_iter()
-            .flat_map(move |keys| keys.range(from..).map(|(_, key)| key))
+        let from = (group, Version(after.0.saturating_add(1)));
+        self.keys_of_group.range(from..=(group, Version(u64::MAX)))
     }
 
     /// The key of a workspace with this prefix, if it is not revoked.
     #[must_use]
     pub fn key_by_prefix(&self, workspace: WorkspaceId, prefix: &str) -> Option<&Arc<Key>> {
-        self.keys_by_prefix.get(&(workspace, prefix.into()))
+        self.keys_by_prefix.get((workspace, prefix))
     }
 
     /// An endpoint that exists.
@@ -252,27 +256,27 @@ impl Snapshot {
 
 /// Writing.
 impl Snapshot {
-    /// The snapshot a node starts with: everything that is stored, as one change.
-    #[must_use]
-    pub fn load(stored: &Change) -> Self {
-        Self { loaded: stored.version, ..Self::default().apply(stored) }
-    }
-
     /// The snapshot after `change`. The change must have been made from this very snapshot.
     #[must_use]
     pub fn apply(&self, change: &Change) -> Self {
         let mut next = self.clone();
-        next.version = change.version;
+        next.advance(change);
+        next
+    }
+
+    /// Becomes the snapshot after `change`. For many changes one after the other: nothing is copied but what other
+    /// snapshots share.
+    pub fn advance(&mut self, change: &Change) {
+        self.version = change.version;
         for record in &change.records {
-            next.put(record);
+            self.put(record);
         }
         for root in &change.trees {
-            next.tree_epochs.insert_mut(*root, change.version);
+            self.tree_epochs.insert_mut(*root, change.version);
         }
         for workspace in &change.workspaces {
-            next.workspace_epochs.insert_mut(*workspace, change.version);
+            self.workspace_epochs.insert_mut(*workspace, change.version);
         }
-        next
     }
 
     fn put(&mut self, record: &Record) {
@@ -326,56 +330,46 @@ impl Snapshot {
     }
 
     fn put_group(&mut self, group: &Arc<Group>) {
-        let external = Arc::clone(&group.metadata.external_entity_id);
-        self.groups.insert_mut(group.id, Arc::clone(group));
-        self.groups_in_order.insert_mut((group.workspace, group.serial), group.id);
-        self.groups_by_external_id.insert_mut((group.workspace, external), group.id);
-        if let Some(parent) = group.parent {
-            let siblings = self.children.get(&parent).cloned().unwrap_or_default();
-            self.children.insert_mut(parent, siblings.insert(group.id));
+        self.groups.insert(Arc::clone(group));
+        self.groups_in_order.insert(Arc::clone(group));
+        self.groups_by_external_id.insert(Arc::clone(group));
+        if group.parent.is_some() {
+            self.children.insert(Arc::clone(group));
         }
     }
 
+    /// The groups below it and their keys have records of their own.
     fn drop_group(&mut self, id: GroupId) {
-        let Some(group) = self.groups.get(&id).cloned() else { return };
-        self.groups.remove_mut(&id);
-        self.groups_in_order.remove_mut(&(group.workspace, group.serial));
-        let external = Arc::clone(&group.metadata.external_entity_id);
-        self.groups_by_external_id.remove_mut(&(group.workspace, external));
-        self.children.remove_mut(&id);
-        self.keys_of_group.remove_mut(&id);
-        if let Some((parent, siblings)) = group.parent.and_then(|p| Some((p, self.children.get(&p)?.clone())))
-        {
-            self.children.insert_mut(parent, siblings.remove(&id));
-        }
+        let Some(group) = self.groups.get(id).cloned() else { return };
+        self.groups.remove(id);
+        self.groups_in_order.remove(InOrder::key(&group));
+        self.groups_by_external_id.remove(ByExternalId::key(&group));
+        self.children.remove(ByParent::key(&group));
     }
 
     fn put_key(&mut self, key: &Arc<Key>) {
-        self.credentials.insert_mut(key.hash, Credential::Federated(Arc::clone(key)));
-        self.keys_by_prefix.insert_mut((key.workspace, Arc::clone(&key.prefix)), Arc::clone(key));
-        let keys = self.keys_of_group.get(&key.group).cloned().unwrap_or_default();
-        self.keys_of_group.insert_mut(key.group, keys.insert(key.serial, Arc::clone(key)));
+        self.credentials.insert(Credential::Federated(Arc::clone(key)));
+        self.keys_by_prefix.insert(Arc::clone(key));
+        self.keys_of_group.insert(Arc::clone(key));
     }
 
     fn drop_key(&mut self, hash: &KeyHash) {
         let Some(Credential::Federated(key)) = self.credentials.get(hash).cloned() else { return };
-        self.credentials.remove_mut(hash);
-        self.keys_by_prefix.remove_mut(&(key.workspace, Arc::clone(&key.prefix)));
-        if let Some(keys) = self.keys_of_group.get(&key.group).cloned() {
-            self.keys_of_group.insert_mut(key.group, keys.remove(&key.serial));
-        }
+        self.credentials.remove(hash);
+        self.keys_by_prefix.remove(ByPrefix::key(&key));
+        self.keys_of_group.remove(OfGroup::key(&key));
     }
 
     fn put_management_key(&mut self, key: &Arc<ManagementKey>) {
         self.drop_management_key(&key.hash);
-        self.credentials.insert_mut(key.hash, Credential::Management(Arc::clone(key)));
+        self.credentials.insert(Credential::Management(Arc::clone(key)));
         let keys = self.management_keys.get(&key.workspace).cloned().unwrap_or_default();
         self.management_keys.insert_mut(key.workspace, keys.insert(key.serial, Arc::clone(key)));
     }
 
     fn drop_management_key(&mut self, hash: &KeyHash) {
         let Some(Credential::Management(key)) = self.credentials.get(hash).cloned() else { return };
-        self.credentials.remove_mut(hash);
+        self.credentials.remove(hash);
         if let Some(keys) = self.management_keys.get(&key.workspace).cloned() {
             self.management_keys.insert_mut(key.workspace, keys.remove(&key.serial));
         }

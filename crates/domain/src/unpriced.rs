@@ -55,12 +55,13 @@ impl ConfigIdentity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::edit::{Change, Record};
+    use crate::edit::Record;
     use crate::endpoint::{Provider, Region, Target};
     use crate::id::{ConfigId, EndpointId, GroupId, LineId, WorkspaceId};
     use crate::model_config::{Budget, RateLimits};
     use crate::money::Usd;
     use crate::price::{PriceBook, PriceSource, Pricing};
+    use crate::snapshot::Stored;
     use crate::workspace::{Prefixes, Workspace};
 
     fn workspace(id: u64) -> Record {
@@ -139,8 +140,8 @@ mod tests {
     /// Endpoints that are named, by number.
     fn named(records: Vec<Record>) -> Vec<u64> {
         let tenants = [workspace(1), workspace(2)];
-        let records = tenants.into_iter().chain(records).collect();
-        let snapshot = Snapshot::load(&Change::load(Version(99), records));
+        let others = tenants.into_iter().chain(records).collect();
+        let snapshot = Snapshot::load(Stored { version: Version(99), others, ..Stored::default() });
         unpriced_under_budget(&snapshot).iter().map(|(_, endpoint)| endpoint.id.0).collect()
     }
 

@@ -14,6 +14,7 @@ mod events;
 mod explain;
 mod groups;
 mod history;
+mod import;
 mod keys;
 mod ledger;
 mod machine;
@@ -62,6 +63,8 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Make a data directory of a backup.
     Restore(restore::RestoreArgs),
+    /// Bring in groups and keys by the million, with the gateway stopped.
+    Import(import::ImportArgs),
     /// Print what a gateway serves as /openapi.json: all its routes, for machines. Needs no gateway.
     Openapi,
     /// Customers: the tree of groups.
@@ -142,6 +145,7 @@ impl Command {
             Self::Audit(args) => audit::run(args).await,
             Self::Backup(args) => backup::run(args).await,
             Self::Restore(args) => restore::run(args).await,
+            Self::Import(args) => import::run(args).await,
             Self::Openapi => openapi::run(),
             Self::Groups(remote) => groups::run(&remote.access.client()?, remote.command).await,
             Self::Explain(args) => explain::run(args).await,

@@ -48,6 +48,7 @@ use self::management::{House, Management};
 pub(crate) use self::own::Own;
 pub(crate) use self::scrape::METRICS;
 pub(crate) use self::tls::Tls;
+pub(crate) use self::wiring::admin_settings;
 use crate::config::Config;
 
 /// What a gateway is started with.

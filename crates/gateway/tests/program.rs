@@ -2,6 +2,8 @@
 
 #[path = "program/check.rs"]
 mod check;
+#[path = "program/import.rs"]
+mod import;
 #[path = "program/ledger.rs"]
 mod ledger;
 #[path = "program/machine.rs"]

@@ -1,4 +1,4 @@
-//! From an origin to a connection: resolve, check the address, connect to that very address, TLS, HTTP/1.1.
+//! From an origin to a connection: resolve, check the address, connect to that very address, TLS.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -11,14 +11,14 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::Origin;
 use crate::address::AddressRules;
+use crate::stream::Stream;
 
-/// A connection ready for one request with such a body.
+/// A connection of hyper's, ready for one request with such a body.
 pub type Connection<B> = http1::SendRequest<B>;
 
 /// What connections are made by.
@@ -98,7 +98,16 @@ impl Dialer {
         Ok(Self { rules: AddressRules::default(), tls: tls()?, connect_timeout })
     }
 
-    /// A new connection, on which HTTP/1.1 can be spoken.
+    /// A new connection, on which nothing was said yet.
+    ///
+    /// # Errors
+    /// As [`DialError`] says.
+    pub async fn open(&self, origin: &Origin) -> Result<Stream, DialError> {
+        let opened = tokio::time::timeout(self.connect_timeout, self.open_untimed(origin)).await;
+        opened.map_err(|_| DialError::Timeout)?
+    }
+
+    /// A new connection on which hyper speaks: for what is said seldom, or is more than a call to a model server.
     ///
     /// # Errors
     /// As [`DialError`] says.
@@ -106,23 +115,24 @@ impl Dialer {
     where
         B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
     {
-        let connected = tokio::time::timeout(self.connect_timeout, self.connect_untimed(origin)).await;
-        connected.map_err(|_| DialError::Timeout)?
+        let stream = self.open(origin).await?;
+        let (sender, connection) =
+            http1::Builder::new().handshake(TokioIo::new(stream)).await.map_err(DialError::Handshake)?;
+        // Ends by itself when the sender is dropped or the server closes.
+        tokio::spawn(async move {
+            let _ = connection.await;
+        });
+        Ok(sender)
     }
 
-    async fn connect_untimed<B>(&self, origin: &Origin) -> Result<Connection<B>, DialError>
-    where
-        B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
-    {
+    async fn open_untimed(&self, origin: &Origin) -> Result<Stream, DialError> {
         let stream = self.reach(origin).await?;
-        if origin.tls {
-            let name = ServerName::try_from(origin.host.clone());
-            let name = name.map_err(|error| DialError::Tls(std::io::Error::other(error)))?;
-            let stream = self.tls.connect(name, stream).await.map_err(DialError::Tls)?;
-            speak(stream).await
-        } else {
-            speak(stream).await
+        if !origin.tls {
+            return Ok(stream.into());
         }
+        let name = ServerName::try_from(origin.host.clone());
+        let name = name.map_err(|error| DialError::Tls(std::io::Error::other(error)))?;
+        Ok(self.tls.connect(name, stream).await.map_err(DialError::Tls)?.into())
     }
 
     async fn reach(&self, origin: &Origin) -> Result<TcpStream, DialError> {
@@ -151,20 +161,6 @@ impl Dialer {
     }
 }
 
-async fn speak<S, B>(stream: S) -> Result<Connection<B>, DialError>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
-{
-    let (sender, connection) =
-        http1::Builder::new().handshake(TokioIo::new(stream)).await.map_err(DialError::Handshake)?;
-    // Ends by itself when the sender is dropped or the server closes.
-    tokio::spawn(async move {
-        let _ = connection.await;
-    });
-    Ok(sender)
-}
-
 fn tls() -> Result<TlsConnector, rustls::Error> {
     let mut roots = RootCertStore::empty();
     // Certificates that cannot be read are left out; a server that needs them is then not trusted.
@@ -176,3 +172,6 @@ fn tls() -> Result<TlsConnector, rustls::Error> {
         .with_no_client_auth();
     Ok(TlsConnector::from(Arc::new(config)))
 }
+
+#[cfg(test)]
+mod tests;

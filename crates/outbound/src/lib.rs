@@ -3,13 +3,16 @@
 //! Guarantees: no link-local, multicast or reserved address is ever dialled, a private one only on the word of an
 //! operator, and never one of our own listeners; what was judged is what is connected to, so a name cannot be pointed
 //! elsewhere in between.
-//! Knows nothing of: what is said on a connection, pools, retries.
-//! Begins at [`Dialer::connect`].
+//! Knows nothing of: what is said on a connection beyond HTTP's framing, pools, retries.
+//! Begins at [`Dialer::open`].
 
 mod address;
 mod dial;
+pub mod http1;
+mod stream;
 
 pub use dial::{Connection, DialError, Dialer, DialerSettings};
+pub use stream::Stream;
 
 /// Where a connection leads, and under which rules it may be dialled.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

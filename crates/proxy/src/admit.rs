@@ -68,13 +68,15 @@ pub(crate) struct Admitted {
     attempts: u8,
 }
 
-/// Asks every limit on the lane's path. Async from the first day: with many nodes a counter may have to be refilled.
-pub(crate) async fn admit(
-    worker: &Worker,
-    lane: &Lane,
-    mut facts: Facts,
-    rule: Rule,
-) -> Result<Outlook, Error> {
+/// Asks every limit on the lane's path. A call that is admitted is in the journal when this answers.
+pub(crate) async fn admit(worker: &Worker, lane: &Lane, facts: Facts, rule: Rule) -> Result<Outlook, Error> {
+    let outlook = ask(worker, lane, facts, rule)?;
+    let Outlook::Admitted(admitted, standings) = outlook else { return Ok(outlook) };
+    let admitted = admitted.written().await?;
+    Ok(Outlook::Admitted(admitted, standings))
+}
+
+fn ask(worker: &Worker, lane: &Lane, mut facts: Facts, rule: Rule) -> Result<Outlook, Error> {
     let Worker { shared, recorder, seen, .. } = worker;
     let permit = recorder.permit().ok_or(Error::LedgerFull)?;
     let now = shared.clock.now();
@@ -132,6 +134,21 @@ impl Admitted {
         // If a fault comes in between, dropping it ends it the same way.
         self.if_dropped = ending;
         self.end(ending)
+    }
+
+    /// Waits until the journal has the call. Where the disk refuses that, the call was never made.
+    async fn written(mut self: Box<Self>) -> Result<Box<Self>, Error> {
+        let Some(written) = self.held.as_ref().map(|(_, pending)| pending.written()) else { return Ok(self) };
+        if written.await == Err(Full)
+            && let Some((reservation, pending)) = self.held.take()
+        {
+            let now = self.shared.clock.now();
+            self.shared.engine.cancel(reservation, now);
+            pending.cancel(now);
+            self.shared.call_ends();
+            return Err(Error::LedgerFull);
+        }
+        Ok(self)
     }
 
     /// How often the call was sent upstream, to be counted on.

@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use outbound::DialError;
+use outbound::http1::Fault;
 use storage::TurnedAway;
 use wire::{Dialect, ErrorBody, Malformed, Operation};
 
@@ -45,9 +46,9 @@ pub(crate) enum BodyFault {
 pub(crate) enum UpstreamFailure {
     /// No connection.
     Dial(DialError),
-    /// The connection broke before an answer.
+    /// The connection broke before the end of an answer.
     Broken(String),
-    /// It answered something that is no answer: a redirect, a compressed body, garbage.
+    /// It answered something that is no answer: a redirect, a compressed body, garbage, or one whose end is in doubt.
     Garbage(&'static str),
     /// It does not take our credential, or we have none.
     Credentials(&'static str),
@@ -287,7 +288,17 @@ impl From<SendError> for UpstreamFailure {
     fn from(failure: SendError) -> Self {
         match failure {
             SendError::Dial(error) => Self::Dial(error),
-            SendError::Broken(error) => Self::Broken(error.to_string()),
+            SendError::Broken(fault) => fault.into(),
+            SendError::Late => Self::Timeout("no answer within upstream.first_byte_timeout"),
+        }
+    }
+}
+
+impl From<Fault> for UpstreamFailure {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Garbage(what) => Self::Garbage(what),
+            Fault::Write(_) | Fault::Read(_) | Fault::Closed | Fault::Cut => Self::Broken(fault.to_string()),
         }
     }
 }

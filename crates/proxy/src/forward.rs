@@ -11,7 +11,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use domain::{Outcome, Provider};
-use http::{HeaderMap, HeaderName, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
+use outbound::http1::Request;
 use wire::{Call, ChatSpelling, OutputBound};
 
 use crate::admit::{Admitted, Allowance, Ending};
@@ -20,11 +21,11 @@ use crate::error::{Error, UpstreamFailure};
 use crate::reply;
 use crate::route::Route;
 use crate::target::Destination;
-use crate::upstream::{SendError, UpstreamBody};
+use crate::upstream::SendError;
 use crate::worker::{Shared, Worker};
 
 /// The request headers that go upstream as they came, beside `openai-*`.
-const PASSED: [HeaderName; 8] = [
+static PASSED: [HeaderName; 8] = [
     header::CONTENT_TYPE,
     header::ACCEPT,
     header::USER_AGENT,
@@ -47,8 +48,7 @@ pub(crate) enum Delivery {
 #[derive(Debug)]
 pub(crate) struct Outbound {
     destination: Arc<Destination>,
-    headers: HeaderMap,
-    body: Vec<Bytes>,
+    request: Result<Request, Error>,
     delivery: Delivery,
 }
 
@@ -65,12 +65,9 @@ impl Outbound {
             (true, false) => Delivery::Streamed(wire::UsageChunk::Withhold),
         };
         let destination = Arc::clone(&route.destination);
-        Self {
-            headers: passed_headers(from_caller),
-            body: call.upstream_body(body, destination.model.as_deref(), bound(route, allowance)),
-            destination,
-            delivery,
-        }
+        let body = call.upstream_body(body, destination.model.as_deref(), bound(route, allowance));
+        let request = destination.post(call.operation(), passed(from_caller), body);
+        Self { destination, request, delivery }
     }
 }
 
@@ -87,15 +84,11 @@ fn bound(route: &Route, allowance: Allowance) -> Option<OutputBound> {
     }
 }
 
-fn passed_headers(from_caller: &HeaderMap) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(8);
-    for (name, value) in from_caller {
+fn passed(from_caller: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+    from_caller.iter().filter(|(name, _)| {
         let ours = matches!(name.as_str(), "openai-organization" | "openai-project");
-        if PASSED.contains(name) || (name.as_str().starts_with("openai-") && !ours) {
-            headers.append(name.clone(), value.clone());
-        }
-    }
-    headers
+        PASSED.contains(name) || (name.as_str().starts_with("openai-") && !ours)
+    })
 }
 
 /// Sends an admitted call upstream and answers its caller.
@@ -117,8 +110,8 @@ async fn exchange(
     mut admitted: Box<Admitted>,
     outbound: Outbound,
 ) -> Result<Response<Body>, Error> {
-    let Outbound { destination, headers, body, delivery } = outbound;
-    let request = match destination.post(admitted.facts().operation, headers, body) {
+    let Outbound { destination, request, delivery } = outbound;
+    let request = match request {
         Ok(request) => request,
         Err(error) => {
             admitted.settle(Ending::unused(Outcome::NotReached, None)).wait().await;
@@ -131,24 +124,25 @@ async fn exchange(
     };
     admitted.if_dropped(Ending { usage: usage_if_left, outcome: Outcome::ClientGone, status: None });
     let timeouts = admitted.shared().settings.upstream.timeouts;
-    let sent = worker.upstream.send(&destination.origin, request, admitted.attempts());
-    let answer = match tokio::time::timeout(timeouts.first_byte, sent).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(failure)) => return Err(not_answered(admitted, failure).await),
-        Err(_) => {
-            let usage = admitted.counted(0);
-            let ending = Ending { usage, outcome: Outcome::UpstreamTimeout, status: None };
-            admitted.settle(ending).wait().await;
-            return Err(UpstreamFailure::Timeout("no answer within upstream.first_byte_timeout").into());
-        }
+    let sent = worker.upstream.send((&destination.origin, request), timeouts.first_byte, admitted.attempts());
+    let answer = match sent.await {
+        Ok(answer) => answer,
+        Err(failure) => return Err(not_answered(admitted, failure).await),
     };
     admitted.mark_first_byte();
     reply::reply(admitted, answer, delivery).await
 }
 
-/// Refused connections and breaks before an answer: nothing was generated as far as anyone can tell.
+/// Refused connections and breaks before an answer: nothing was generated as far as anyone can tell. A model server that
+/// takes too long has read the prompt.
 async fn not_answered(admitted: Box<Admitted>, failure: SendError) -> Error {
-    admitted.settle(Ending::unused(Outcome::NotReached, None)).wait().await;
+    let ending = match failure {
+        SendError::Dial(_) | SendError::Broken(_) => Ending::unused(Outcome::NotReached, None),
+        SendError::Late => {
+            Ending { usage: admitted.counted(0), outcome: Outcome::UpstreamTimeout, status: None }
+        }
+    };
+    admitted.settle(ending).wait().await;
     UpstreamFailure::from(failure).into()
 }
 
@@ -182,6 +176,3 @@ impl Drop for UntilSettled {
         });
     }
 }
-
-/// An upstream's answer, its header read.
-pub(crate) type Answer = Response<UpstreamBody>;

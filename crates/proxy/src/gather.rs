@@ -10,10 +10,10 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use domain::Outcome;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::error::UpstreamFailure;
-use crate::upstream::UpstreamBody;
+use crate::upstream::{UpstreamBody, due_in};
 use crate::worker::Shared;
 
 /// Answers up to this length take no room.
@@ -94,12 +94,8 @@ pub(crate) async fn gather(shared: &Shared, body: UpstreamBody) -> Result<Gather
     let room = announced.unwrap_or(bytes_max).min(bytes_max);
     let expected = announced.map_or(0, |_| room);
     let mut pieces = Pieces { room, expected, first: Bytes::new(), rest: BytesMut::new(), place: None };
-    let all = timeout(shared.settings.upstream.timeouts.total, pieces.read(shared, body)).await;
-    let ended = all.unwrap_or_else(|_| {
-        let failure = UpstreamFailure::Timeout("not complete within upstream.total_timeout");
-        Err((Outcome::UpstreamTimeout, failure))
-    });
-    match ended {
+    let deadline = due_in(shared.settings.upstream.timeouts.total);
+    match pieces.read(shared, body, deadline).await {
         Ok(()) => Ok(pieces.join()),
         Err((outcome, failure)) => Err(Broken { seen: pieces.len(), outcome, failure }),
     }
@@ -126,22 +122,21 @@ impl Pieces {
         &mut self,
         shared: &Shared,
         mut body: UpstreamBody,
+        deadline: Instant,
     ) -> Result<(), (Outcome, UpstreamFailure)> {
         loop {
-            let piece = timeout(shared.settings.upstream.timeouts.idle, body.data()).await.map_err(|_| {
-                let failure = UpstreamFailure::Timeout("no data within upstream.idle_timeout");
-                (Outcome::UpstreamTimeout, failure)
-            })?;
-            let Some(data) = piece else { return Ok(()) };
-            let data =
-                data.map_err(|error| (Outcome::UpstreamError, UpstreamFailure::Broken(error.to_string())))?;
+            let idle = shared.settings.upstream.timeouts.idle;
+            let piece = body.data_by(|| due_in(idle).min(deadline)).await;
+            let Some(data) = piece.map_err(|_| late(deadline))? else { return Ok(()) };
+            let data = data.map_err(|fault| (Outcome::UpstreamError, fault.into()))?;
             let length = self.len().saturating_add(data.len());
             if length > shared.settings.body_max {
                 let failure = UpstreamFailure::Garbage("an answer larger than server.max_body_mb");
                 return Err((Outcome::UpstreamError, failure));
             }
             if length > SHORT_MAX && self.place.is_none() {
-                self.place = shared.answer_room.take(self.room).await;
+                let place = timeout_at(deadline, shared.answer_room.take(self.room)).await;
+                self.place = place.map_err(|_| late(deadline))?;
             }
             self.push(data);
         }
@@ -168,6 +163,16 @@ impl Pieces {
         }
         Gathered { bytes, place }
     }
+}
+
+/// What was waited for too long: the next piece, or the end.
+fn late(deadline: Instant) -> (Outcome, UpstreamFailure) {
+    let stage = if Instant::now() >= deadline {
+        "not complete within upstream.total_timeout"
+    } else {
+        "no data within upstream.idle_timeout"
+    };
+    (Outcome::UpstreamTimeout, UpstreamFailure::Timeout(stage))
 }
 
 fn units(bytes: usize) -> u32 {

@@ -23,7 +23,6 @@ mod meter;
 mod models;
 mod numbers;
 pub mod openapi;
-mod outgoing;
 mod paths;
 mod probe;
 mod prompt;
@@ -44,7 +43,6 @@ mod worker;
 
 pub use body::Body;
 pub use numbers::{Histogram, Reason, Totals};
-pub use outgoing::Outgoing;
 pub use probe::{Probed, probe};
 pub use settings::{Bearer, CallLog, DeclaredUsers, OnClientGone, Settings, Timeouts, UpstreamSettings};
 #[cfg(feature = "otel")]

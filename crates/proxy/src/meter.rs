@@ -54,9 +54,9 @@ pub(crate) struct MeteredStream {
     withheld: Option<Withheld>,
 }
 
-/// A piece that goes out when the disk has how the stream ended.
+/// A piece that goes out when it is written how the stream ended.
 struct Withheld {
-    synced: Pin<Box<dyn Future<Output = ()> + Send>>,
+    synced: Synced,
     piece: Option<Bytes>,
 }
 
@@ -117,16 +117,15 @@ impl MeteredStream {
         }
     }
 
-    /// The next piece for the caller; `None` when the stream has ended. The piece that ends it waits for the disk, where
-    /// the operator wants that.
+    /// The next piece for the caller; `None` when the stream has ended. The piece that ends it waits for the journal.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if self.withheld.is_none() {
             let piece = std::task::ready!(self.poll_piece(cx));
             let Some(synced) = self.synced.take().filter(Synced::waits) else { return Poll::Ready(piece) };
-            self.withheld = Some(Withheld { synced: Box::pin(synced.wait()), piece });
+            self.withheld = Some(Withheld { synced, piece });
         }
         if let Some(withheld) = &mut self.withheld {
-            std::task::ready!(withheld.synced.as_mut().poll(cx));
+            std::task::ready!(Pin::new(&mut withheld.synced).poll(cx));
         }
         Poll::Ready(self.withheld.take().and_then(|withheld| withheld.piece))
     }
@@ -150,9 +149,7 @@ impl MeteredStream {
             }
             let out = match piece {
                 Some(Ok(data)) => self.pass(&data),
-                Some(Err(error)) => {
-                    self.broken(Outcome::UpstreamError, UpstreamFailure::Broken(error.to_string()))
-                }
+                Some(Err(error)) => self.broken(Outcome::UpstreamError, error.into()),
                 None => self.complete(),
             };
             // Nothing to pass on yet (part of an event, a withheld chunk): look at what comes next.

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use domain::{Endpoint, Provider, Usage};
-use http::{HeaderMap, HeaderValue, Request, header};
+use http::{HeaderValue, header};
+use outbound::http1::Request;
 use wire::Operation;
 
 use crate::error::{Error, UpstreamFailure};
-use crate::outgoing::Outgoing;
 use crate::target::{Destination, credential, destination};
 use crate::upstream::Upstream;
 use crate::worker::Shared;
@@ -61,11 +61,11 @@ async fn call(shared: &Shared, upstream: &Upstream, destination: &Destination) -
         | Provider::BasetenModelApi => Operation::ChatCompletions,
     };
     let before = shared.clock.now();
-    let sent = upstream.send(&destination.origin, request(destination, operation)?, &mut 0).await;
+    let request = request(destination, operation)?;
+    let sent = upstream.send((&destination.origin, request), PROBE_MAX, &mut 0).await;
     let answer = sent.map_err(UpstreamFailure::from)?;
     let first_byte_ms = shared.clock.now().mono_ns.saturating_sub(before.mono_ns) / 1_000_000;
-    let status = answer.status();
-    let mut body = answer.into_body();
+    let (status, mut body) = (answer.head.status, answer.body);
     let mut bytes = BytesMut::new();
     while let Some(Ok(data)) = body.data().await {
         if bytes.len().saturating_add(data.len()) > ANSWER_MAX {
@@ -78,15 +78,15 @@ async fn call(shared: &Shared, upstream: &Upstream, destination: &Destination) -
     Ok(Probed { status: Some(status.as_u16()), error, first_byte_ms: Some(first_byte_ms), usage })
 }
 
-fn request(destination: &Destination, operation: Operation) -> Result<Request<Outgoing>, Error> {
+fn request(destination: &Destination, operation: Operation) -> Result<Request, Error> {
     let model = destination.model.as_deref().unwrap_or_else(|| destination.endpoint.slug.as_str());
     let body = serde_json::json!({
         "model": model,
         "messages": [{ "role": "user", "content": "ping" }],
         "max_tokens": 1,
     });
-    let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let json = HeaderValue::from_static("application/json");
+    let headers = std::iter::once((&header::CONTENT_TYPE, &json));
     destination.post(operation, headers, vec![Bytes::from(body.to_string())])
 }
 

@@ -1,22 +1,25 @@
 //! From an upstream's answer to ours: which pass, which do not, and which are metered how.
 
 use domain::Outcome;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use outbound::http1::Head;
 
 use crate::admit::{Admitted, Ending};
 use crate::body::Body;
 use crate::error::{Error, UpstreamFailure};
-use crate::forward::{Answer, Delivery};
+use crate::forward::Delivery;
 use crate::gather::{self, Gathered, gather};
 use crate::meter::MeteredStream;
-use crate::upstream::UpstreamBody;
+use crate::upstream::{Answer, UpstreamBody};
 
-/// The response headers that pass downstream.
-const PASSED: [HeaderName; 4] = [
+/// The response headers that are looked at: those that pass downstream, and the one behind them, which decides whether any
+/// of it does.
+pub(crate) static WANTED: [HeaderName; 5] = [
     header::CONTENT_TYPE,
     header::RETRY_AFTER,
     HeaderName::from_static("openai-processing-ms"),
     HeaderName::from_static("openai-version"),
+    header::CONTENT_ENCODING,
 ];
 
 /// Turns the upstream's answer into ours. Settles on every way out but a stream, which settles at its own end. What is
@@ -26,9 +29,9 @@ pub(crate) async fn reply(
     answer: Answer,
     delivery: Delivery,
 ) -> Result<Response<Body>, Error> {
-    let (head, body) = answer.into_parts();
+    let Answer { head, body } = answer;
     let status = head.status;
-    if let Some(failure) = not_passed(status, &head.headers) {
+    if let Some(failure) = not_passed(&head) {
         // A compressed 2xx was generated all the same; its usage cannot be read, so the prompt is what we can charge.
         let usage = if status.is_success() { admitted.counted(0) } else { domain::Usage::NONE };
         let outcome = Outcome::UpstreamError;
@@ -41,7 +44,7 @@ pub(crate) async fn reply(
         admitted.if_dropped(Ending::unused(Outcome::ClientGone, Some(status.as_u16())));
     }
     let mut response = match (status.is_success(), delivery) {
-        (true, Delivery::Streamed(chunk)) if is_event_stream(&head.headers) => {
+        (true, Delivery::Streamed(chunk)) if is_event_stream(&head) => {
             let stream = MeteredStream::new(admitted, body, chunk, status.as_u16());
             streamed(stream)
         }
@@ -49,18 +52,16 @@ pub(crate) async fn reply(
         (false, _) => refused_upstream(admitted, body, status).await?,
     };
     *response.status_mut() = status;
-    for name in PASSED {
-        for value in head.headers.get_all(&name) {
-            response.headers_mut().append(name.clone(), value.clone());
-        }
+    for (name, value) in head.into_headers().filter(|(name, _)| *name != header::CONTENT_ENCODING) {
+        response.headers_mut().append(name, value);
     }
     Ok(response)
 }
 
 /// Answers that are not the caller's to see.
-fn not_passed(status: StatusCode, headers: &HeaderMap) -> Option<UpstreamFailure> {
-    let encoding = headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes);
-    match status.as_u16() {
+fn not_passed(head: &Head) -> Option<UpstreamFailure> {
+    let encoding = head.get(&header::CONTENT_ENCODING).map(HeaderValue::as_bytes);
+    match head.status.as_u16() {
         // These speak of our credential, and often quote it.
         401 | 403 | 407 => Some(UpstreamFailure::Credentials("the model server refused it")),
         100..=199 | 300..=399 => Some(UpstreamFailure::Garbage("a redirect or an informational answer")),
@@ -71,8 +72,8 @@ fn not_passed(status: StatusCode, headers: &HeaderMap) -> Option<UpstreamFailure
     }
 }
 
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+fn is_event_stream(head: &Head) -> bool {
+    let kind = head.get(&header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
 }
 

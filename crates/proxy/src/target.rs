@@ -6,33 +6,33 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use domain::destination::BaseUrl;
 use domain::{Endpoint, EndpointId, Pricing, Provider, SecretValue, Snapshot, Target, Version};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
+use http::uri::PathAndQuery;
+use http::{HeaderName, HeaderValue, header};
+use outbound::http1::{Opening, Request};
 use outbound::{Origin, Trust};
 use tokens::Tokenizer;
 use wire::{Dialect, Operation};
 
 use crate::barred::Barred;
 use crate::error::{Error, UpstreamFailure};
-use crate::outgoing::Outgoing;
 use crate::settings::UpstreamSettings;
 
 /// Endpoints one worker remembers; past this it forgets all and begins anew.
 const REMEMBERED_MAX: usize = 10_000;
 
 /// What Anthropic's API is asked for where the caller names no version of it.
-const ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
+static ANTHROPIC_VERSION: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("anthropic-version"), HeaderValue::from_static("2023-06-01"));
 
 /// Where an endpoint's calls go.
 #[derive(Debug)]
 pub(crate) struct Destination {
     pub(crate) endpoint: Arc<Endpoint>,
-    pub(crate) origin: Origin,
-    /// Host and port, as they stand in the `Host` header.
-    authority: HeaderValue,
+    pub(crate) origin: Arc<Origin>,
+    /// How every request to it begins: host, credential, and what we ask for ourselves.
+    opening: Opening,
     /// The path of each operation that it serves.
-    paths: Vec<(Operation, Uri)>,
-    /// The header that carries our credential.
-    authorization: Option<(HeaderName, HeaderValue)>,
+    paths: Vec<(Operation, PathAndQuery)>,
     /// The model name sent upstream in place of the slug.
     pub(crate) model: Option<Arc<str>>,
     /// How its prompts are counted.
@@ -52,33 +52,29 @@ impl Destination {
     ///
     /// # Errors
     /// Its provider does not speak the operation's dialect.
-    pub(crate) fn path_of(&self, operation: Operation) -> Result<&Uri, Error> {
+    pub(crate) fn path_of(&self, operation: Operation) -> Result<&PathAndQuery, Error> {
         let served = self.paths.iter().find(|(served, _)| *served == operation);
         let provider = self.endpoint.target.provider.name();
         served.map(|(_, path)| path).ok_or(Barred::Unsupported { provider }.into())
     }
 
-    /// A request to it: `headers` and what every request of ours carries.
-    pub(crate) fn post(
+    /// A request to it: `headers`, and what every request of ours carries.
+    pub(crate) fn post<'a>(
         &self,
         operation: Operation,
-        mut headers: HeaderMap,
+        headers: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>,
         body: Vec<Bytes>,
-    ) -> Result<Request<Outgoing>, Error> {
-        headers.insert(header::HOST, self.authority.clone());
-        // SDKs ask for gzip, and a compressed answer would blind the meter.
-        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        if let Some((name, value)) = &self.authorization {
-            headers.insert(name.clone(), value.clone());
+    ) -> Result<Request, Error> {
+        let mut draft = self.opening.post(self.path_of(operation)?);
+        let mut is_versioned = self.endpoint.target.provider != Provider::Anthropic;
+        for (name, value) in headers {
+            is_versioned |= *name == ANTHROPIC_VERSION.0;
+            draft.header(name, value);
         }
-        if self.endpoint.target.provider == Provider::Anthropic {
-            headers.entry("anthropic-version").or_insert(ANTHROPIC_VERSION);
+        if !is_versioned {
+            draft.header(&ANTHROPIC_VERSION.0, &ANTHROPIC_VERSION.1);
         }
-        let mut request = Request::new(Outgoing::new(body));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.path_of(operation)?.clone();
-        *request.headers_mut() = headers;
-        Ok(request)
+        Ok(draft.with_body(body))
     }
 }
 
@@ -132,21 +128,16 @@ pub(crate) fn destination(
         .map_err(|_| unusable("the endpoint's URL is not one that can be called"))?;
     let authority = HeaderValue::try_from(base.authority())
         .map_err(|_| unusable("the endpoint's host is not one that can be called"))?;
-    let authorization = match &credential {
-        None => None,
-        Some(secret) => Some(authorization(endpoint.target.provider, secret)?),
-    };
     Ok(Destination {
         endpoint: Arc::clone(endpoint),
-        authority,
+        opening: opening(&authority, endpoint.target.provider, credential.as_ref())?,
         paths: paths(endpoint.target.provider, &base.path)?,
-        origin: Origin {
+        origin: Arc::new(Origin {
             tls: base.tls,
             host: base.host,
             port: base.port,
             trust: if endpoint.private_allowed { Trust::Operator } else { Trust::Tenant },
-        },
-        authorization,
+        }),
         model: endpoint.target.target_model.clone(),
         tokenizer: tokenizer(endpoint),
         price: None,
@@ -181,10 +172,10 @@ fn base_url(target: &Target, settings: &UpstreamSettings) -> Result<String, Erro
 }
 
 /// The paths of what a provider serves, below the root of its API: ours, without our `/v1`.
-fn paths(provider: Provider, root: &str) -> Result<Vec<(Operation, Uri)>, Error> {
+fn paths(provider: Provider, root: &str) -> Result<Vec<(Operation, PathAndQuery)>, Error> {
     let path = |operation: Operation| {
         let below = operation.path().strip_prefix("/v1").unwrap_or_default();
-        let path = Uri::try_from(format!("{root}{below}"));
+        let path = PathAndQuery::try_from(format!("{root}{below}"));
         path.map(|path| (operation, path))
             .map_err(|_| UpstreamFailure::Garbage("the endpoint's URL is no URL").into())
     };
@@ -215,6 +206,21 @@ pub(crate) fn credential(
     };
     let missing = UpstreamFailure::Credentials("the secret that the target names is not there");
     value.map(Some).ok_or(missing.into())
+}
+
+/// What every request to a destination carries.
+fn opening(
+    authority: &HeaderValue,
+    provider: Provider,
+    credential: Option<&SecretValue>,
+) -> Result<Opening, Error> {
+    // SDKs ask for gzip, and a compressed answer would blind the meter.
+    let identity = (header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    let mut headers = vec![identity];
+    if let Some(secret) = credential {
+        headers.push(authorization(provider, secret)?);
+    }
+    Ok(Opening::new(authority, &headers))
 }
 
 fn authorization(provider: Provider, secret: &SecretValue) -> Result<(HeaderName, HeaderValue), Error> {

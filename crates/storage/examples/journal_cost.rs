@@ -1,33 +1,34 @@
 //! What a call costs in the journal: `cargo run --release -p storage --example journal_cost`.
 //!
 //! One thread admits and settles calls, with the keeper bringing segments to the disk beside it, and once with a keeper
-//! that rests. The entries themselves are not sent to the ledger: only the journal is measured.
+//! that rests; each time with so many calls ready in a turn of the worker, whose records become one write. What is told is
+//! the time of this thread on a processor, by the kernel, sending the entry to the ledger included.
 
 use std::error::Error;
+use std::fs;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use domain::{Entry, GroupId, Now, Outcome, RequestId, Terms, Usage, UsageSource, Usd, WorkspaceId};
-use storage::{Admission, DecisionBounds, JournalOptions, MasterKey, Options, Store, Sync};
+use storage::{Admission, DecisionBounds, JournalOptions, MasterKey, Options, Recorder, Store, Sync};
 
 const CALLS: u32 = 200_000;
-/// So many calls are in flight at once.
-const IN_FLIGHT: usize = 100;
+/// So many are recorded before the ledger is waited for.
+const FLUSHED: u32 = 20_000;
 
 #[expect(clippy::print_stdout, reason = "this is what it is for")]
 fn main() -> Result<(), Box<dyn Error>> {
     for (name, interval) in [("at rest", 3_600_000), ("every 10 ms", 10)] {
-        let sync = Sync::Interval(Duration::from_millis(interval));
-        let (admitted, settled) = measure(sync)?;
-        println!("keeper {name}: {admitted} ns to admit, {settled} ns to settle");
+        for ready in [1, 8] {
+            let sync = Sync::Interval(Duration::from_millis(interval));
+            println!("keeper {name}, {ready} calls a turn: {} ns for a call", measure(sync, ready)?);
+        }
     }
     Ok(())
 }
 
-/// Nanoseconds for one admission and for one settlement, which takes in the sending of the entry: what half of them stay
-/// within, since on a busy machine the mean tells of others.
-#[expect(clippy::disallowed_methods, reason = "it measures time")]
-fn measure(sync: Sync) -> Result<(u128, u128), Box<dyn Error>> {
+/// Nanoseconds of the worker for one call, of which `ready` have their turn at once.
+fn measure(sync: Sync, ready: u32) -> Result<u64, Box<dyn Error>> {
     let dir = tempfile::tempdir_in(".")?;
     let store = Store::open(Options {
         dir: dir.path().to_owned(),
@@ -40,33 +41,42 @@ fn measure(sync: Sync) -> Result<(u128, u128), Box<dyn Error>> {
     let recorder = store.recorder();
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let terms = terms()?;
-    let (mut admitting, mut settling) = (Vec::new(), Vec::new());
-    let mut pending = Vec::with_capacity(IN_FLIGHT);
-    for n in 0..CALLS {
-        let call = entry(n, &terms);
-        let permit = recorder.permit().ok_or("the ledger is full")?;
-        let began = Instant::now();
-        let admitted = recorder.admit(permit, &admission(&call))?;
-        admitting.push(began.elapsed());
-        pending.push((admitted, call));
-        if pending.len() == IN_FLIGHT {
-            for (call, entry) in pending.drain(..) {
-                let began = Instant::now();
-                drop(call.settle(entry));
-                settling.push(began.elapsed());
-            }
-            if n % 20_000 == 19_999 {
-                runtime.block_on(store.flush());
-            }
+    let mut spent = 0;
+    for flush in 0..CALLS / FLUSHED {
+        let before = thread_ns()?;
+        for turn in 0..FLUSHED / ready {
+            let first = flush * FLUSHED + turn * ready;
+            let calls: Vec<_> = (first..first + ready).map(|n| entry(n, &terms)).collect();
+            runtime.block_on(turn_of(&recorder, calls))?;
         }
+        spent += thread_ns()? - before;
+        runtime.block_on(store.flush());
     }
     store.close();
-    Ok((median(admitting), median(settling)))
+    Ok(spent / u64::from(CALLS))
 }
 
-fn median(mut all: Vec<Duration>) -> u128 {
-    all.sort_unstable();
-    all.get(all.len() / 2).map_or(0, Duration::as_nanos)
+/// Admits calls in one turn and settles them in the next.
+async fn turn_of(recorder: &Recorder, calls: Vec<Entry>) -> Result<(), Box<dyn Error>> {
+    let mut pending = Vec::with_capacity(calls.len());
+    for call in &calls {
+        let permit = recorder.permit().ok_or("the ledger is full")?;
+        pending.push(recorder.admit(permit, &admission(call))?);
+    }
+    for call in &pending {
+        call.written().await?;
+    }
+    let ended: Vec<_> = pending.into_iter().zip(calls).map(|(call, entry)| call.settle(entry)).collect();
+    for end in ended {
+        end.wait().await;
+    }
+    Ok(())
+}
+
+/// The time that this thread had a processor, by the kernel (`schedstat`).
+fn thread_ns() -> Result<u64, Box<dyn Error>> {
+    let told = fs::read_to_string("/proc/thread-self/schedstat")?;
+    Ok(told.split(' ').next().ok_or("no time")?.parse()?)
 }
 
 fn terms() -> Result<Arc<Terms>, Box<dyn Error>> {

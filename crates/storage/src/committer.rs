@@ -9,6 +9,7 @@
 
 mod job;
 
+use std::mem;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
@@ -29,13 +30,16 @@ const BATCH_WAIT: Duration = Duration::from_millis(50);
 const BATCH_MAX: usize = 8_192;
 /// Pause before a batch that the disk refused is tried again.
 const RETRY_WAIT: Duration = Duration::from_millis(100);
+/// After so long without anything to do, sums that wait are written.
+const IDLE_WAIT: Duration = Duration::from_secs(2);
 /// How many pauses closing allows for permits that are still out, or a disk that refuses: two seconds.
 const CLOSE_ATTEMPTS: u32 = 20;
 
 /// What the committer is asked to do.
 pub(crate) enum Message {
-    /// Write this; its room is taken, and what the journal says of it is kept until it is written.
-    Entry(Box<Entry>, Option<Pin>),
+    /// Write this; its room is taken, and what the journal says of it is kept until it is written. Not in a box, which
+    /// would be allocated on one thread and freed on another.
+    Entry(Entry, Option<Pin>),
     /// Make this edit.
     Edit(EditJob),
     /// Write this, which is neither.
@@ -68,6 +72,8 @@ pub(crate) struct Committer {
     pins: Vec<Option<Pin>>,
     /// Flushes that came while the disk refused. Bounded like edits.
     flushes: Vec<FlushJob>,
+    /// The disk refused the sums that wait, and that was said.
+    sums_refused: bool,
     /// What keeps all of the journal, should this end with entries that are not written.
     holds: JournalHolds,
 }
@@ -79,16 +85,19 @@ impl Committer {
         holds: JournalHolds,
     ) -> Self {
         let (backlog, pins, flushes) = (Vec::new(), Vec::new(), Vec::new());
-        Self { books, receiver, room, backlog, pins, flushes, holds }
+        Self { books, receiver, room, backlog, pins, flushes, sums_refused: false, holds }
     }
 
     /// Works until closed. However it ends, no permit is given afterwards.
     pub(crate) fn run(mut self) {
         loop {
-            // What the disk refused is tried again even if nothing comes.
-            let wait = if self.backlog.is_empty() { None } else { Some(RETRY_WAIT) };
-            let after = self.gather(wait);
+            let after = self.gather(self.patience());
+            let is_idle = self.backlog.is_empty() && matches!(after, After::Time);
             let written = self.write_backlog();
+            if is_idle {
+                // Said where it happens.
+                let _ = self.write_sums();
+            }
             match after {
                 After::Time => {}
                 // Without its answer, the one who asked is told that storage is unavailable.
@@ -102,6 +111,14 @@ impl Committer {
             }
             self.answer_flushes();
         }
+    }
+
+    /// How long to wait for work before there is something to do without any: what the disk refused is tried again.
+    fn patience(&self) -> Option<Duration> {
+        if !self.backlog.is_empty() || !self.flushes.is_empty() {
+            return Some(RETRY_WAIT);
+        }
+        self.books.has_late_sums().then_some(IDLE_WAIT)
     }
 
     /// Waits for work, then for as much as fits one batch, until something other than an entry comes.
@@ -135,7 +152,7 @@ impl Committer {
     fn put_aside(&mut self, message: Message) -> Option<After> {
         match message {
             Message::Entry(entry, pin) => {
-                self.backlog.push(*entry);
+                self.backlog.push(entry);
                 self.pins.push(pin);
                 None
             }
@@ -181,10 +198,26 @@ impl Committer {
         Ok(())
     }
 
+    /// Whoever flushes wants to read sums, too.
     fn answer_flushes(&mut self) {
-        if self.backlog.is_empty() {
+        if self.flushes.is_empty() || !self.backlog.is_empty() {
+            return;
+        }
+        if self.write_sums().is_ok() {
             self.flushes.drain(..).for_each(FlushJob::answer);
         }
+    }
+
+    /// Writes the sums that wait. What the disk refuses is tried again, here or by the next start.
+    fn write_sums(&mut self) -> Result<(), Refused> {
+        let written = self.books.write_sums();
+        let was_refused = mem::replace(&mut self.sums_refused, written.is_err());
+        written.map_err(|error| {
+            if !was_refused {
+                tracing::warn!(%error, "sums of the ledger cannot be written yet; they are tried again");
+            }
+            Refused
+        })
     }
 
     /// Writes what is still coming from permits that are out, until nothing has moved for a while.
@@ -200,6 +233,7 @@ impl Committer {
             let _ = self.write_backlog();
             quiet = if self.room.taken() < before { 0 } else { quiet + 1 };
         }
+        let _ = self.write_sums();
         self.answer_flushes();
         self.books.write_last_used();
         if self.room.taken() > 0 {

@@ -94,6 +94,8 @@ impl Store {
             if !allowed(&books.snapshot().load()) {
                 return Ok(Err(NotCorrected::NotAllowed));
             }
+            // The sums that it changes have to be there.
+            books.write_sums()?;
             let corrected = books.write(|tx| embedded::correct(tx, &draft, (id, now.wall_ms)))?;
             // A correction is an event: it is delivered like any other.
             books.bell().ring([draft.workspace]);

@@ -11,12 +11,16 @@ mod books;
 mod config_rows;
 mod copy_store;
 mod correction_rows;
+mod customer_rows;
+mod day_rows;
 pub(crate) mod delivery_rows;
 mod entry_rows;
 mod event_pages;
 mod event_rows;
 mod fields;
+mod folds;
 mod history_rows;
+mod late_sums;
 mod ledger_rows;
 mod line_edits;
 mod line_records;
@@ -25,6 +29,7 @@ mod lock;
 mod migrations;
 mod prune;
 mod refusal_rows;
+mod replay;
 mod rollup_rows;
 mod span_rows;
 mod terms;
@@ -45,6 +50,7 @@ pub(crate) use self::audit::run as audit;
 pub(crate) use self::books::Books;
 pub(crate) use self::copy_store::{copy_store, told_by_copy};
 pub(crate) use self::correction_rows::{read as read_corrections, write as correct};
+pub(crate) use self::day_rows::ever_used;
 pub use self::entry_rows::LedgerLine;
 pub(crate) use self::entry_rows::{
     read as read_entry, read_after as read_entries_after, read_last as read_last_entries,
@@ -52,7 +58,6 @@ pub(crate) use self::entry_rows::{
 pub(crate) use self::event_pages::{page as event_page, read as read_events, window as event_window};
 pub(crate) use self::fields::{count, id, read_count};
 pub(crate) use self::history_rows::read as history;
-pub(crate) use self::ledger_rows::ever_used;
 pub(crate) use self::line_edits::read as read_line_edits;
 pub use self::line_edits::{LineEdit, UseChange};
 pub(crate) use self::line_records::{counter as line_counter, home as line_home};
@@ -110,9 +115,12 @@ pub(crate) fn open(
     migrations::run(&mut connection, dir, migrations::ALL)?;
     migrations::settle(&connection).map_err(doing("tidying up the store after opening"))?;
     load::keep_check_value(&connection, &vault).map_err(doing("writing the check value"))?;
-    let snapshot = load::snapshot(&connection, &vault).map_err(doing("reading the configuration"))?;
-    let today = load::today(&connection, now.day()).map_err(doing("reading today's use"))?;
+    let customers = customer_rows::read(&connection)?;
+    let snapshot =
+        load::snapshot(&connection, &vault, customers).map_err(doing("reading the configuration"))?;
     let line_use = load::line_use(&connection, &snapshot).map_err(doing("reading what is spent"))?;
+    replay::run(&mut connection, &line_use).map_err(doing("adding up what was written last"))?;
+    let today = load::today(&connection, now.day()).map_err(doing("reading today's use"))?;
     let last_recorded_ms = load::last_recorded_ms(&connection).map_err(doing("reading the ledger"))?;
     let last_used =
         load::last_used(&connection).map_err(doing("reading when management keys were last used"))?;

@@ -131,13 +131,15 @@ impl UsageSums {
 }
 
 impl Store {
-    /// What a group used, page by page.
+    /// What a group used, page by page: every call that was recorded before this was asked is in it.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub async fn history(&self, query: HistoryQuery) -> Result<History, Unavailable> {
         // While the disk takes nothing, what was counted last is missing, and nothing else.
         let _ = self.write_refusals().await;
+        let wide = query.by == UsageBy::Key && query.subtree;
+        let _ = self.write_sums(if wide { None } else { Some(query.group) }).await;
         self.read_page(move |reader| embedded::history(reader, &query)).await
     }
 }

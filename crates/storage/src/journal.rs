@@ -37,7 +37,7 @@ pub use self::lane::Full;
 use self::lane::Lane;
 pub(crate) use self::lane::Pin;
 pub use self::record::Admission;
-pub use self::recorder::{Pending, Recorder, Synced};
+pub use self::recorder::{Pending, Recorder, Synced, Written};
 pub use self::segment::BootId;
 use crate::backup::JournalHolds;
 use crate::error::OpenError;

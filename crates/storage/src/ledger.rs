@@ -107,7 +107,7 @@ impl Permit {
     pub(crate) fn record_pinned(mut self, entry: Entry, pin: Option<Pin>) {
         let (request_id, is_kept) = (entry.request_id, pin.is_some());
         self.store.room.recorded.fetch_add(1, SeqCst);
-        if self.store.sender.send(Message::Entry(Box::new(entry), pin)).is_ok() {
+        if self.store.sender.send(Message::Entry(entry, pin)).is_ok() {
             self.used = true;
             return;
         }

@@ -58,13 +58,13 @@ pub use history::{
 };
 pub use journal::{
     Admission, BootId, Full, JournalOptions, JournalUse, Pending, Recorder, SegmentSummary, Sync, Synced,
-    read_segment,
+    Written, read_segment,
 };
 pub use ledger::{LEDGER_PENDING_MAX, Permit};
 pub use numbers::Numbers;
 pub use random::{RandomPool, random_base62, random_bytes};
 pub use retention::Pruned;
 pub use signature::is_signed_by;
-pub use store::{EDITS_PENDING_MAX, Options, Store};
+pub use store::{ADDITIONS_MAX, Additions, EDITS_PENDING_MAX, Options, Store};
 pub use today::{Use, UseScope};
 pub use vault::{MasterKey, Vault};

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use domain::{Cycle, LineId, Meter, ModelConfig, Snapshot};
+use domain::{Cycle, Entry, LineId, Meter, ModelConfig, Snapshot};
 
 /// How much earlier than another an entry that is written later may have been settled: calls end on several threads. If
 /// it is more, the wall clock was set back.
@@ -57,11 +57,24 @@ pub(crate) struct Written {
     pub(crate) used: i64,
 }
 
+/// The lines while calls are charged to them: nobody reads half of a batch.
+#[derive(Debug)]
+pub(crate) struct Charging<'a>(MutexGuard<'a, Lines>);
+
 type Lines = HashMap<LineKey, Spent, foldhash::fast::RandomState>;
 
 /// The use of every line.
 #[derive(Debug, Default)]
 pub(crate) struct LineUse(Mutex<Lines>);
+
+impl Charge {
+    /// What an entry adds to a line that counts so.
+    pub(crate) fn of(entry: &Entry, meter: Meter) -> Self {
+        let (at_ms, amount) = entry.charge(meter);
+        let amount = i64::try_from(amount).unwrap_or(i64::MAX);
+        Self { admitted_ms: entry.admitted.wall_ms, settled_ms: entry.settled.wall_ms, at_ms, amount }
+    }
+}
 
 impl Spent {
     /// What is used of the period in which `wall_ms` lies. A period of the future means that the clock was set back:
@@ -111,6 +124,17 @@ impl Spent {
     }
 }
 
+impl Charging<'_> {
+    /// Charges a line. Answers whether it is known: one that was removed since counts nothing any more.
+    pub(crate) fn charge(&mut self, key: LineKey, charge: Charge) -> bool {
+        let line = self.0.get_mut(&key);
+        line.is_some_and(|line| {
+            line.charge(charge);
+            true
+        })
+    }
+}
+
 impl LineUse {
     /// Lines of these configs, of which nothing is used.
     pub(crate) fn of(snapshot: &Snapshot) -> Self {
@@ -138,6 +162,11 @@ impl LineUse {
     /// The use of one line, if it is known.
     pub(crate) fn get(&self, key: LineKey) -> Option<Spent> {
         self.lock().get(&key).copied()
+    }
+
+    /// Lets calls be charged, in the order in which they were written.
+    pub(crate) fn charging(&self) -> Charging<'_> {
+        Charging(self.lock())
     }
 
     /// Puts what was written in the place of what was there. Lines that are gone stay so.

@@ -1,5 +1,6 @@
 //! The store as everyone else sees it: read the snapshot, edit it, book calls.
 
+mod additions;
 mod reads;
 
 use std::fmt;
@@ -31,6 +32,8 @@ use crate::recovery;
 use crate::refusals::Refusals;
 use crate::today::{Today, Use, UseScope};
 use crate::vault::{MasterKey, Vault};
+
+pub use self::additions::{ADDITIONS_MAX, Additions};
 
 /// Edits and flushes that may wait for the committer; further ones wait for their turn to wait.
 pub const EDITS_PENDING_MAX: usize = 256;
@@ -301,6 +304,15 @@ impl Store {
         })
     }
 
+    /// Brings the sums of a group, or all of them, up to what was recorded so far, for who reads them on the disk.
+    pub(crate) async fn write_sums(&self, of: Option<GroupId>) -> Result<(), Unavailable> {
+        self.on_desk(move |books| match of {
+            Some(group) => books.write_sums_of(group),
+            None => books.write_sums(),
+        })
+        .await
+    }
+
     /// Notes that a management key in force was used. Written by the committer now and then, and on closing.
     pub fn note_used(&self, key: &KeyHash, now: Now) {
         if self.inner.last_used.note(*key, now.wall_s()) {
@@ -316,7 +328,7 @@ impl Store {
         Permit::take(&self.inner)
     }
 
-    /// Waits until everything recorded so far is on disk.
+    /// Waits until everything recorded so far is on disk, and in every sum there.
     pub async fn flush(&self) {
         let Ok(room) = Arc::clone(&self.inner.edits).acquire_owned().await else { return };
         let (flush, written) = FlushJob::new(room);

@@ -1,5 +1,7 @@
 //! The form of group bodies: JSON to drafts. Only what can be seen in the body alone is checked here.
 
+mod import;
+
 use std::sync::Arc;
 
 use domain::edit::Rejection;
@@ -11,6 +13,8 @@ use utoipa::ToSchema;
 use crate::admin::{Hierarchy, Settings};
 use crate::error::Error;
 use crate::json::{Object, Text, Whole, Word, present};
+
+pub(crate) use self::import::GroupLine;
 
 /// Most slugs of one group. Each is looked up in every list of its tree, so the work grows with the square.
 const MODELS_MAX: usize = 1_000;
@@ -129,14 +133,8 @@ impl CreateBody {
     /// # Errors
     /// The first rule that the body breaks by itself; a parent that is no id of ours.
     pub(super) fn draft(self, workspace: WorkspaceId, settings: &Settings) -> Result<GroupDraft, Error> {
-        let Object(CreateMetadata { name, external_entity_id: Text(external_entity_id) }) = self.metadata;
-        let name = name.map(display_name).transpose()?;
-        if self.models.is_empty() {
-            return Err(Error::invalid("models is empty; list at least one slug."));
-        }
-        let models = model_drafts(self.models, settings.threshold_min)?;
+        let (metadata, models) = declared(self.metadata, self.models, settings)?;
         let (enforcement, parent) = place(self.hierarchy, settings.hierarchy)?;
-        let metadata = Metadata { name, external_entity_id };
         Ok(GroupDraft { workspace, metadata, models, enforcement, parent: parent_id(parent)? })
     }
 }
@@ -162,6 +160,20 @@ impl UpdateBody {
         }
         Ok(GroupPatch { name, models })
     }
+}
+
+/// What a new group is called, and what it may call.
+fn declared(
+    Object(metadata): Object<CreateMetadata>,
+    models: Vec<Object<ModelBody>>,
+    settings: &Settings,
+) -> Result<(Metadata, Vec<ModelDraft>), Error> {
+    let CreateMetadata { name, external_entity_id: Text(external_entity_id) } = metadata;
+    let name = name.map(display_name).transpose()?;
+    if models.is_empty() {
+        return Err(Error::invalid("models is empty; list at least one slug."));
+    }
+    Ok((Metadata { name, external_entity_id }, model_drafts(models, settings.threshold_min)?))
 }
 
 fn display_name(name: String) -> Result<Arc<str>, Rejection> {

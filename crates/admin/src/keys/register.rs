@@ -14,6 +14,7 @@ use domain::edit::group::check_name;
 use domain::edit::key::KeyDraft;
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
+use storage::Vault;
 use utoipa::ToSchema;
 
 use super::UserId;
@@ -86,20 +87,33 @@ pub(crate) async fn key_register(
     let home = snapshot.workspace(manager.workspace);
     let public_key = home.and_then(|home| home.ed25519_public_key).ok_or(Error::invalid(UNCONFIGURED))?;
     check_signature(&public_key, &headers, &body)?;
-    check_key(&key)?;
-    if let Some(name) = &name {
-        check_name("name", name)?;
-    }
-    let draft = KeyDraft {
-        prefix: key.expose().chars().take(PREFIX_LEN).collect::<String>().into(),
-        hash: admin.store.vault().hash(key.expose().as_bytes()),
-        name: name.map(Arc::from),
-        user_id: user_id.map(|UserId(user)| user),
-    };
+    let draft = draft(&key, name, user_id, admin.store.vault())?;
     let registered = move |cx: &edit::Context<'_>| edit::key::mint(cx, manager.workspace, group, draft);
     let key = admin.edit(manager.right, registered).await?;
     tracing::info!(group.id = %group, key.prefix = %key.prefix, "key registered");
     Ok(Answer(RegisteredView { ok: true }))
+}
+
+/// A key that the client made, as it is kept.
+///
+/// # Errors
+/// The first rule that the key or its name breaks.
+pub(super) fn draft(
+    key: &SecretValue,
+    name: Option<String>,
+    user_id: Option<UserId>,
+    vault: &Vault,
+) -> Result<KeyDraft, Error> {
+    check_key(key)?;
+    if let Some(name) = &name {
+        check_name("name", name)?;
+    }
+    Ok(KeyDraft {
+        prefix: key.expose().chars().take(PREFIX_LEN).collect::<String>().into(),
+        hash: vault.hash(key.expose().as_bytes()),
+        name: name.map(Arc::from),
+        user_id: user_id.map(|UserId(user)| user),
+    })
 }
 
 fn check_signature(public_key: &[u8; 32], headers: &HeaderMap, body: &[u8]) -> Result<(), Error> {

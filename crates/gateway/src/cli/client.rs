@@ -8,9 +8,8 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use domain::destination::BaseUrl;
 use http::{HeaderMap, Method, Request, StatusCode, header, response};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use outbound::{Dialer, Origin, Trust};
-use proxy::Outgoing;
 use serde_json::Value;
 
 use super::Usage;
@@ -149,7 +148,12 @@ impl Client {
         }
     }
 
-    fn request(&self, method: Method, path: &str, body: Option<Bytes>) -> anyhow::Result<Request<Outgoing>> {
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Bytes>,
+    ) -> anyhow::Result<Request<Full<Bytes>>> {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.url.path))
@@ -160,7 +164,7 @@ impl Client {
             request = request.header("x-tollgate-workspace", workspace);
         }
         request
-            .body(Outgoing::new(body.into_iter().collect()))
+            .body(Full::new(body.unwrap_or_default()))
             .context("the key, the workspace or the URL has characters that no request can carry")
     }
 

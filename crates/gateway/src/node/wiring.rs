@@ -140,7 +140,7 @@ pub(super) fn scrape(
 }
 
 /// Settings of management.
-pub(super) fn admin_settings(config: &Config) -> admin::Settings {
+pub(crate) fn admin_settings(config: &Config) -> admin::Settings {
     let management = &config.management;
     admin::Settings {
         admission: config.limits.admission,

@@ -6,10 +6,9 @@ use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use domain::destination::BaseUrl;
 use http::{HeaderValue, Request, header};
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::SendRequest;
 use outbound::{Dialer, Origin, Trust};
-use proxy::Outgoing;
 use tokio::time::timeout;
 
 /// Until a connection stands.
@@ -27,7 +26,7 @@ pub(super) struct Collector {
     origin: Origin,
     authority: HeaderValue,
     path: String,
-    connection: Option<SendRequest<Outgoing>>,
+    connection: Option<SendRequest<Full<Bytes>>>,
 }
 
 impl Collector {
@@ -69,10 +68,10 @@ impl Collector {
         Ok(())
     }
 
-    fn request(&self, json: Bytes) -> anyhow::Result<Request<Outgoing>> {
+    fn request(&self, json: Bytes) -> anyhow::Result<Request<Full<Bytes>>> {
         let request = Request::post(&self.path)
             .header(header::HOST, &self.authority)
             .header(header::CONTENT_TYPE, "application/json");
-        Ok(request.body(Outgoing::new(vec![json]))?)
+        Ok(request.body(Full::new(json))?)
     }
 }

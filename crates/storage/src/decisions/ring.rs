@@ -1,20 +1,26 @@
 //! The last decisions, in memory.
 //!
 //! A fixed number of slots, used round and round: which one is next says one counter, and each has a small lock of its own,
-//! so that two threads hardly meet. A slot keeps its room, so that nothing is allocated once the ring has gone round.
+//! so that two threads hardly meet. They come by the page, when one is first needed: a gateway that nobody calls holds none. A slot keeps its room, so that nothing is allocated once the ring has gone round.
 //! Looking one up goes through all slots: it is for people.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use domain::{RequestId, WorkspaceId};
 use limits::{LimitState, Seen};
 
 use super::recorded::{DecisionFacts, DecisionOutcome, Recorded};
 
+/// Slots of one page.
+const PAGE: usize = 256;
+
+type Page = Box<[Mutex<Slot>]>;
+
 #[derive(Debug)]
 pub(super) struct Ring {
-    slots: Box<[Mutex<Slot>]>,
+    slots: usize,
+    pages: Box<[OnceLock<Page>]>,
     /// Decisions written so far.
     written: AtomicU64,
 }
@@ -32,21 +38,21 @@ pub(super) struct Slot {
 
 impl Ring {
     pub(super) fn new(slots: usize) -> Self {
-        let slots = std::iter::repeat_with(Mutex::default).take(slots).collect();
-        Self { slots, written: AtomicU64::new(0) }
+        let pages = std::iter::repeat_with(OnceLock::new).take(slots.div_ceil(PAGE)).collect();
+        Self { slots, pages, written: AtomicU64::new(0) }
     }
 
     /// Whether there is any slot.
     pub(super) fn keeps(&self) -> bool {
-        !self.slots.is_empty()
+        self.slots > 0
     }
 
     /// Puts a decision in the place of the oldest. `states` notes how its limits stood.
     pub(super) fn write(&self, facts: DecisionFacts, states: impl FnOnce(&mut Slot)) {
         let nth = self.written.fetch_add(1, Ordering::Relaxed);
-        let slots = u64::try_from(self.slots.len()).unwrap_or(u64::MAX);
+        let slots = u64::try_from(self.slots).unwrap_or(u64::MAX);
         let Some(Ok(at)) = nth.checked_rem(slots).map(usize::try_from) else { return };
-        let Some(slot) = self.slots.get(at) else { return };
+        let Some(slot) = self.slot(at) else { return };
         let mut slot = lock(slot);
         // A thread that was held up for a whole round comes too late.
         if nth < slot.nth {
@@ -59,7 +65,8 @@ impl Ring {
     }
 
     pub(super) fn find(&self, id: RequestId, workspace: WorkspaceId) -> Option<Recorded> {
-        self.slots.iter().find_map(|slot| {
+        let pages = self.pages.iter().filter_map(OnceLock::get);
+        pages.flat_map(|page| page.iter()).find_map(|slot| {
             let slot = lock(slot);
             let is_it = |facts: &&DecisionFacts| facts.request_id == id && facts.workspace == workspace;
             let facts = slot.facts.as_ref().filter(is_it)?;
@@ -69,6 +76,14 @@ impl Ring {
             };
             Some(Recorded { facts: facts.clone(), states })
         })
+    }
+}
+
+impl Ring {
+    fn slot(&self, at: usize) -> Option<&Mutex<Slot>> {
+        let page = self.pages.get(at / PAGE)?;
+        let page = page.get_or_init(|| std::iter::repeat_with(Mutex::default).take(PAGE).collect());
+        page.get(at % PAGE)
     }
 }
 

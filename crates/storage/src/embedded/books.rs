@@ -2,18 +2,22 @@
 //!
 //! Guarantees: the disk first, then the views. A view never shows what the disk could still refuse.
 
+mod additions;
+
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use domain::{
-    Change, Context, Enforcement, Entry, Group, LimitType, Now, Record, Rejection, Snapshot, Unit, Version,
-    edit,
+    Change, Context, Enforcement, Entry, Group, GroupId, LimitType, Now, Record, Rejection, Snapshot, Unit,
+    Version, edit,
 };
 use rusqlite::{Connection, Transaction, ffi, params};
 
-use super::ledger_rows::Opening;
+use super::folds::{FoldKey, Folds, Rollup};
+use super::late_sums::{LateSums, Wrote};
+use super::ledger_rows::{Fresh, Known, Opening};
 use super::line_records::Lines;
 use super::lock::Lock;
 use super::{config_rows, fields, ledger_rows, line_records, load};
@@ -21,7 +25,7 @@ use crate::bell::Bell;
 use crate::committer::{EditJob, Prepared};
 use crate::error::EditError;
 use crate::last_used::LastUsed;
-use crate::line_use::LineUse;
+use crate::line_use::{Charge, LineUse};
 use crate::random::random_bytes;
 use crate::today::{Today, UseScope};
 use crate::vault::Vault;
@@ -43,13 +47,18 @@ pub(crate) struct Shared {
 pub(crate) struct Books {
     connection: Connection,
     shared: Shared,
+    /// Sums of entries that are on the disk, which are not there themselves.
+    late: LateSums,
+    /// What need not be looked for there again.
+    known: Known,
     /// Last, so that the directory is free only after the file is closed.
     _lock: Lock,
 }
 
 impl Books {
     pub(crate) fn new(connection: Connection, lock: Lock, shared: Shared) -> Self {
-        Self { connection, shared, _lock: lock }
+        let (late, known) = (LateSums::default(), Known::default());
+        Self { connection, shared, late, known, _lock: lock }
     }
 
     pub(crate) fn snapshot(&self) -> &Arc<ArcSwap<Snapshot>> {
@@ -85,15 +94,94 @@ impl Books {
         load::pruned_ms(&self.connection)
     }
 
-    /// Writes a batch of entries, all or none. Answers how many of them were not there before.
+    /// Writes a batch of entries, all or none, and with it some of the sums that wait. Answers how many of them were not
+    /// there before.
     pub(crate) fn write_entries(&mut self, entries: &[Entry]) -> rusqlite::Result<u64> {
-        let tx = self.connection.transaction()?;
-        let sums = ledger_rows::write(&tx, entries, &self.shared.line_use)?;
-        tx.commit()?;
-        self.shared.today.add(sums.day_use);
-        self.shared.line_use.put(sums.lines);
+        if entries.is_empty() {
+            return Ok(0);
+        }
+        let written = self.write_batch(entries);
+        // What was rolled back stands nowhere.
+        let (fresh, wrote) = written.inspect_err(|_| self.known.forget())?;
+        self.late.wrote(wrote);
+        self.take_up(&fresh);
         self.ring_for(entries);
-        Ok(sums.fresh)
+        Ok(u64::try_from(fresh.len()).unwrap_or(u64::MAX))
+    }
+
+    fn write_batch<'a>(&mut self, entries: &'a [Entry]) -> rusqlite::Result<(Vec<Fresh<'a>>, Wrote)> {
+        let tx = self.connection.transaction()?;
+        if let Some(fresh) = ledger_rows::write(&tx, entries, &mut self.known)? {
+            let wrote = write_late(&tx, (&self.late, &self.shared.line_use), &fresh)?;
+            tx.commit()?;
+            return Ok((fresh, wrote));
+        }
+        tx.rollback()?;
+        self.known.forget();
+        let tx = self.connection.transaction()?;
+        let fresh = ledger_rows::write_each(&tx, entries, &mut self.known)?;
+        let wrote = write_late(&tx, (&self.late, &self.shared.line_use), &fresh)?;
+        tx.commit()?;
+        Ok((fresh, wrote))
+    }
+
+    /// Adds what is on the disk to the views, and to the sums that wait.
+    fn take_up(&mut self, fresh: &[Fresh<'_>]) {
+        let mut folds = Folds::default();
+        for (entry, terms) in fresh {
+            folds.add(FoldKey::of(entry, *terms), &entry.terms, Rollup::of(entry));
+        }
+        self.shared.today.add(folds.iter().flat_map(|(key, fold)| fold.day_use(key)));
+        let mut charged = Vec::new();
+        let mut charging = self.shared.line_use.charging();
+        for (entry, _) in fresh {
+            for line in entry.terms.lines.iter() {
+                if charging.charge(*line, Charge::of(entry, line.1)) {
+                    charged.push(*line);
+                }
+            }
+        }
+        drop(charging);
+        if !fresh.is_empty() {
+            self.late.add(folds, charged);
+        }
+    }
+
+    /// Whether there are sums that wait.
+    pub(crate) fn has_late_sums(&self) -> bool {
+        !self.late.are_settled()
+    }
+
+    /// Writes every sum that waits: whoever reads sums on the disk after this misses nothing that is there.
+    pub(crate) fn write_sums(&mut self) -> rusqlite::Result<()> {
+        if self.late.are_settled() {
+            return Ok(());
+        }
+        self.write_late(|late, tx, line_use| late.write_all(tx, line_use))
+    }
+
+    /// The same for sums of this group alone, by the hour and by the day.
+    pub(crate) fn write_sums_of(&mut self, group: GroupId) -> rusqlite::Result<()> {
+        if !self.late.has_any_of(group) {
+            return Ok(());
+        }
+        self.write_late(|late, tx, line_use| late.write_those_of(tx, group, line_use))
+    }
+
+    fn write_late(
+        &mut self,
+        write: impl FnOnce(&LateSums, &Transaction<'_>, &LineUse) -> rusqlite::Result<Wrote>,
+    ) -> rusqlite::Result<()> {
+        let tx = self.connection.transaction()?;
+        let wrote = write(&self.late, &tx, &self.shared.line_use)?;
+        tx.commit()?;
+        self.late.wrote(wrote);
+        Ok(())
+    }
+
+    /// Looks everything up anew: rows will be taken out that are known to be there.
+    pub(crate) fn forget_known(&mut self) {
+        self.known.forget();
     }
 
     /// Writes something else than entries and edits, all of it or nothing.
@@ -191,6 +279,10 @@ impl Books {
     }
 
     fn write_change(&mut self, before: &Snapshot, change: &Change, now: Now) -> rusqlite::Result<()> {
+        if change.records.iter().any(line_records::is_about_lines) {
+            // What lines have used is written by the edit, and a start must not add to that what is in it.
+            self.write_sums()?;
+        }
         let mut lines = Lines::default();
         let written = self.write_rows((before, change), &mut lines, now);
         let Shared { engine, line_use, .. } = &self.shared;
@@ -268,6 +360,19 @@ impl Books {
             (used > 0).then_some(Opening { version, group: group.id, slug, kind, day, used, at_ms })
         })
     }
+}
+
+/// Writes which entries are not in the sums yet, and the sums whose turn it is.
+fn write_late(
+    tx: &Transaction<'_>,
+    (late, line_use): (&LateSums, &LineUse),
+    fresh: &[Fresh<'_>],
+) -> rusqlite::Result<Wrote> {
+    if !fresh.is_empty() {
+        let ids: Vec<u8> = fresh.iter().flat_map(|(entry, _)| *entry.request_id.as_bytes()).collect();
+        late.write_batch(tx, &ids)?;
+    }
+    late.write_due(tx, line_use)
 }
 
 /// Whether the rows hold such a thing already. The snapshot cannot tell: what was revoked or deleted is not in it.

@@ -2,7 +2,7 @@
 
 use domain::{
     Change, ConfigId, ConfigIdentity, Endpoint, Group, Key, KeyHash, ManagementKey, ModelConfig, Prefix,
-    Prefixes, PriceBook, PriceSource, Record, Secret, Workspace,
+    Prefixes, PriceBook, PriceSource, Record, Secret, Version, Workspace,
 };
 use rusqlite::{Connection, Transaction, params};
 
@@ -15,11 +15,17 @@ pub(crate) fn write(tx: &Transaction<'_>, vault: &Vault, change: &Change) -> rus
     for record in &change.records {
         write_record(tx, vault, record)?;
     }
-    let sql = "INSERT INTO config VALUES ('version', ?1) ON CONFLICT DO UPDATE SET value = excluded.value";
-    tx.prepare_cached(sql)?.execute([count(change.version.0)]).map(drop)
+    write_version(tx, change.version)
 }
 
-fn write_record(tx: &Transaction<'_>, vault: &Vault, record: &Record) -> rusqlite::Result<()> {
+/// Writes which version the rows make up.
+pub(crate) fn write_version(tx: &Transaction<'_>, version: Version) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO config VALUES ('version', ?1) ON CONFLICT DO UPDATE SET value = excluded.value";
+    tx.prepare_cached(sql)?.execute([count(version.0)]).map(drop)
+}
+
+/// Writes one object.
+pub(crate) fn write_record(tx: &Transaction<'_>, vault: &Vault, record: &Record) -> rusqlite::Result<()> {
     match record {
         Record::Workspace(workspace) => write_workspace(tx, workspace),
         Record::Group(group) => write_group(tx, group),

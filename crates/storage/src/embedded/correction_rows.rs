@@ -6,7 +6,7 @@ use domain::{RequestId, SignedUsd};
 use rusqlite::{Connection, Row, Transaction, params};
 
 use super::entry_rows::{self, LedgerLine};
-use super::event_rows::{Sequences, Tells};
+use super::event_rows::{Blocks, Sequences, Tells};
 use super::fields::{count, read_count};
 use super::rollup_rows;
 use crate::corrections::{BillChange, CORRECTIONS_MAX, Correction, CorrectionDraft, NotCorrected};
@@ -28,10 +28,11 @@ pub(crate) fn write(
         tx.query_row("SELECT terms FROM entries WHERE request_id = ?1", [corrects.as_bytes()], |row| {
             row.get(0)
         })?;
-    let mut sequences = Sequences::default();
-    let place = sequences.next(tx, *workspace, now_ms)?;
-    sequences.take(tx, *workspace, place, (&id, terms, Tells::Correction))?;
-    sequences.write(tx)?;
+    let mut blocks = Blocks::default();
+    let mut sequences = Sequences::begin(tx, &mut blocks)?;
+    let place = sequences.next(*workspace, now_ms)?;
+    sequences.take(*workspace, place, (&id, terms, Tells::Correction))?;
+    sequences.write()?;
     // Where the call has a cost, a correction changes that, though it be by nothing.
     let cost = change.cost.or(line.cost.map(|_| SignedUsd::default()));
     let change = BillChange { cost, ..*change };

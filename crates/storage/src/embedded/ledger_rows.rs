@@ -1,33 +1,29 @@
-//! The ledger as rows: entries, the sums they change, openings and resets.
-//!
-//! Sums are added up in memory for a whole batch first, so a busy group costs one row per batch, not one per call.
+//! The ledger as rows: entries, openings and resets. Sums are written later, by `late_sums`.
 
-use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use domain::{Day, Entry, GroupId, LimitType, Slug, Version};
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Statement, Transaction, params};
 
-use super::event_rows::{Sequences, Tells};
-use super::fields::{count, id, plus};
-use super::rollup_rows::{self, Rollups};
+use super::event_rows::{Blocks, Sequences, Tells};
+use super::fields::{count, id};
 use super::terms::Terms;
-use crate::line_use::{Charge, LineKey, LineUse, Spent};
-use crate::today::{Use, UseKey, UseScope};
+use crate::line_use::{LineKey, Spent};
 
-/// What a batch adds.
+/// How often a batch lets others go first, at most.
+const PAUSES_MAX: usize = 16;
+/// Entries between two of these pauses, at least: some hundred microseconds of work.
+const PAUSE_ENTRIES: usize = 64;
+
+/// An entry that was not there before, and where its terms stand.
+pub(crate) type Fresh<'a> = (&'a Entry, i64);
+
+/// What is known to stand on the disk.
 #[derive(Debug, Default)]
-pub(crate) struct Sums {
-    pub(crate) day_use: HashMap<UseKey, Use, foldhash::fast::RandomState>,
-    /// The lines that were charged, as they stand then.
-    pub(crate) lines: HashMap<LineKey, Spent, foldhash::fast::RandomState>,
-    rollups: Rollups,
-    latest_ms: u64,
-    /// Entries that were not there before.
-    pub(crate) fresh: u64,
+pub(crate) struct Known {
+    terms: Terms,
+    blocks: Blocks,
 }
-
-/// What entries are written with: where terms stand, and which sequences come next.
-type Dictionary<'a> = (&'a mut Terms, &'a mut Sequences);
 
 /// What a newly declared DAY limit starts with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,26 +46,82 @@ pub(crate) enum LineRecord {
     Reset,
 }
 
-/// Writes entries and what they add to the sums. An entry that is there already adds nothing.
-pub(crate) fn write(tx: &Transaction<'_>, entries: &[Entry], line_use: &LineUse) -> rusqlite::Result<Sums> {
-    let mut sums = Sums::default();
-    let (mut terms, mut sequences) = (Terms::default(), Sequences::default());
-    for entry in entries {
-        if insert(tx, entry, (&mut terms, &mut sequences))? {
-            sums.add(entry, line_use);
-            sums.fresh += 1;
+impl Known {
+    /// What was written may be rolled back, or gone.
+    pub(crate) fn forget(&mut self) {
+        self.terms.forget();
+        self.blocks.forget();
+    }
+}
+
+/// Writes entries, with their events, many rows at a time. None if one of them was there already: what was written until
+/// then is to be rolled back, and all of them written [one by one](write_each).
+pub(crate) fn write<'a>(
+    tx: &Transaction<'_>,
+    entries: &'a [Entry],
+    Known { terms, blocks }: &mut Known,
+) -> rusqlite::Result<Option<Vec<Fresh<'a>>>> {
+    static MANY: LazyLock<String> = LazyLock::new(|| rows(AT_ONCE));
+    let mut fresh = Vec::with_capacity(entries.len());
+    let mut sequences = Sequences::begin(tx, blocks)?;
+    let (mut many, mut one) = (tx.prepare_cached(&MANY)?, tx.prepare_cached(&rows(1))?);
+    for (chunk, nth) in entries.chunks(AT_ONCE).zip(1..) {
+        let is_whole = chunk.len() == AT_ONCE;
+        for (entry, nth) in chunk.iter().zip(0..) {
+            let at = terms.place(tx, &entry.terms)?;
+            let sequence = take_sequence((entry, at), &mut sequences)?;
+            if is_whole {
+                bind(&mut many, nth, (entry, at), sequence)?;
+            } else {
+                bind(&mut one, 0, (entry, at), sequence)?;
+                if one.raw_execute()? < 1 {
+                    return Ok(None);
+                }
+            }
+            fresh.push((entry, at));
         }
+        if is_whole && many.raw_execute()? < AT_ONCE {
+            return Ok(None);
+        }
+        let_others_go_first(nth, entries.len());
     }
-    sequences.write(tx)?;
-    for (key, spent) in &sums.lines {
-        write_line_use(tx, *key, spent)?;
+    sequences.write()?;
+    raise_last_recorded(tx, &fresh)?;
+    Ok(Some(fresh))
+}
+
+/// Nobody waits for a batch, and callers wait for whoever serves them, perhaps on this very processor. A processor with no
+/// pause to give gives back a whole turn for each, so there is a bound: a batch must end.
+fn let_others_go_first(chunk: usize, entries: usize) {
+    let between = (entries / PAUSES_MAX).max(PAUSE_ENTRIES) / AT_ONCE;
+    if chunk.is_multiple_of(between) {
+        std::thread::yield_now();
     }
-    for (key, used) in &sums.day_use {
-        add_day_use(tx, key, *used)?;
+}
+
+/// The same where some are there already, as after a start. Answers those that were not.
+pub(crate) fn write_each<'a>(
+    tx: &Transaction<'_>,
+    entries: &'a [Entry],
+    Known { terms, blocks }: &mut Known,
+) -> rusqlite::Result<Vec<Fresh<'a>>> {
+    let mut fresh = Vec::with_capacity(entries.len());
+    let mut sequences = Sequences::begin(tx, blocks)?;
+    let mut is_there = tx.prepare_cached("SELECT 1 FROM entries WHERE request_id = ?1")?;
+    let mut one = tx.prepare_cached(&rows(1))?;
+    for entry in entries {
+        if is_there.exists([entry.request_id.as_bytes()])? {
+            continue;
+        }
+        let at = terms.place(tx, &entry.terms)?;
+        let sequence = take_sequence((entry, at), &mut sequences)?;
+        bind(&mut one, 0, (entry, at), sequence)?;
+        one.raw_execute()?;
+        fresh.push((entry, at));
     }
-    rollup_rows::write(tx, &sums.rollups)?;
-    raise_last_recorded(tx, sums.latest_ms)?;
-    Ok(sums)
+    sequences.write()?;
+    raise_last_recorded(tx, &fresh)?;
+    Ok(fresh)
 }
 
 /// Writes an opening.
@@ -126,71 +178,42 @@ pub(crate) fn delete_line_use(tx: &Transaction<'_>, (line, meter): LineKey) -> r
     tx.prepare_cached(sql)?.execute(params![line.as_bytes(), meter.word()]).map(drop)
 }
 
-/// Whether a group ever used a slug.
-pub(crate) fn ever_used(
-    reader: &Connection,
-    group: GroupId,
-    scope: UseScope,
-    slug: &Slug,
-) -> rusqlite::Result<bool> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM day_use WHERE group_id = ?1 AND scope = ?2 AND slug = ?3)";
-    let mut ask = reader.prepare_cached(sql)?;
-    ask.query_row(params![id(group.0), scope.name(), slug.as_str()], |row| row.get(0))
+/// Rows of one statement: finding the end of the table and running a statement cost more than a row does.
+const AT_ONCE: usize = 16;
+const COLUMNS: usize = 19;
+
+/// A statement for so many entries.
+fn rows(many: usize) -> String {
+    let insert = "INSERT OR IGNORE INTO entries (request_id, terms, admitted_ms, settled_ms, key_prefix, route, attempts,
+        input_tokens, output_tokens, cached_tokens, cache_written_tokens, usage_source, outcome, upstream_status,
+        first_byte_ms, metadata, user_id, cost_nano_usd, sequence) VALUES ";
+    let row = format!("({})", ["?"; COLUMNS].join(", "));
+    format!("{insert}{}", vec![row; many].join(", "))
 }
 
-impl UseScope {
-    /// The word in the table.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Own => "own",
-            Self::Subtree => "subtree",
-        }
+/// Writes the event of an entry, if it is billed, and answers its place.
+fn take_sequence((entry, at): Fresh<'_>, sequences: &mut Sequences<'_>) -> rusqlite::Result<Option<u64>> {
+    if !entry.is_event() {
+        return Ok(None);
     }
+    let workspace = entry.terms.workspace;
+    let place = sequences.next(workspace, entry.settled.wall_ms)?;
+    sequences.take(workspace, place, (&entry.request_id, at, Tells::Entry))?;
+    Ok(Some(place.sequence))
 }
 
-impl Sums {
-    fn add(&mut self, entry: &Entry, line_use: &LineUse) {
-        self.latest_ms = self.latest_ms.max(entry.settled.wall_ms);
-        self.add_lines(entry, line_use);
-        let Some(caller) = entry.group() else { return };
-        self.add_day_use(caller, UseScope::Own, entry);
-        for group in entry.terms.groups.iter() {
-            self.add_day_use(*group, UseScope::Subtree, entry);
-        }
-        self.rollups.add(entry);
-    }
-
-    /// A line that was removed since the call was admitted counts nothing any more.
-    fn add_lines(&mut self, entry: &Entry, line_use: &LineUse) {
-        for key in entry.terms.lines.iter() {
-            let known = self.lines.get(key).copied().or_else(|| line_use.get(*key));
-            let Some(mut spent) = known else { continue };
-            let (at_ms, amount) = entry.charge(key.1);
-            let (admitted_ms, settled_ms) = (entry.admitted.wall_ms, entry.settled.wall_ms);
-            spent.charge(Charge { admitted_ms, settled_ms, at_ms, amount: count(amount) });
-            self.lines.insert(*key, spent);
-        }
-    }
-
-    /// The request belongs to the day of admission, the tokens to that of settlement.
-    fn add_day_use(&mut self, group: GroupId, scope: UseScope, entry: &Entry) {
-        let mut add = |at_ms, more| {
-            let key = UseKey { group, scope, slug: entry.terms.slug.clone(), day: Day::of(at_ms) };
-            let used = self.day_use.entry(key).or_default();
-            *used = used.plus(more);
-        };
-        add(entry.admitted.wall_ms, Use { requests: 1, tokens: 0 });
-        add(entry.settled.wall_ms, Use { requests: 0, tokens: entry.usage.total() });
-    }
-}
-
-/// Writes an entry and, if it is billed, its event. Answers whether it was new.
-fn insert(tx: &Transaction<'_>, entry: &Entry, (terms, sequences): Dictionary<'_>) -> rusqlite::Result<bool> {
+/// Puts an entry into its row of the statement, the first of which is 0.
+fn bind(
+    statement: &mut Statement<'_>,
+    row: usize,
+    (entry, at): Fresh<'_>,
+    sequence: Option<u64>,
+) -> rusqlite::Result<()> {
     let Entry {
         request_id,
         admitted,
         settled,
-        terms: of_many,
+        terms: _,
         key_prefix,
         route,
         attempts,
@@ -203,14 +226,7 @@ fn insert(tx: &Transaction<'_>, entry: &Entry, (terms, sequences): Dictionary<'_
         user,
         cost,
     } = entry;
-    let at = terms.place(tx, of_many)?;
-    let sequence =
-        entry.is_event().then(|| sequences.next(tx, of_many.workspace, settled.wall_ms)).transpose()?;
-    let sql = "INSERT OR IGNORE INTO entries (request_id, terms, admitted_ms, settled_ms, key_prefix, route, attempts,
-                   input_tokens, output_tokens, cached_tokens, cache_written_tokens, usage_source, outcome,
-                   upstream_status, first_byte_ms, metadata, user_id, cost_nano_usd, sequence)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)";
-    let written = tx.prepare_cached(sql)?.execute(params![
+    let values = params![
         request_id.as_bytes(),
         at,
         count(admitted.wall_ms),
@@ -229,29 +245,15 @@ fn insert(tx: &Transaction<'_>, entry: &Entry, (terms, sequences): Dictionary<'_
         metadata,
         user,
         cost.map(|cost| count(cost.0)),
-        sequence.map(|next| count(next.sequence)),
-    ])?;
-    if let (1, Some(next)) = (written, sequence) {
-        sequences.take(tx, of_many.workspace, next, (request_id, at, Tells::Entry))?;
-    }
-    Ok(written == 1)
+        sequence.map(count),
+    ];
+    let places = (1..).skip(row * COLUMNS);
+    values.iter().zip(places).try_for_each(|(value, place)| statement.raw_bind_parameter(place, value))
 }
 
-fn add_day_use(tx: &Transaction<'_>, key: &UseKey, used: Use) -> rusqlite::Result<()> {
-    let UseKey { group, scope, slug, day } = key;
-    let Use { requests, tokens } = used;
-    let sql = concat!(
-        "INSERT INTO day_use (group_id, scope, slug, day, requests, tokens) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         ON CONFLICT DO UPDATE SET ",
-        plus!("requests"),
-        ", ",
-        plus!("tokens")
-    );
-    let values = params![id(group.0), scope.name(), slug.as_str(), day.0, count(requests), count(tokens)];
-    tx.prepare_cached(sql)?.execute(values).map(drop)
-}
-
-fn raise_last_recorded(tx: &Transaction<'_>, latest_ms: u64) -> rusqlite::Result<()> {
+fn raise_last_recorded(tx: &Transaction<'_>, fresh: &[Fresh<'_>]) -> rusqlite::Result<()> {
+    let latest_ms = fresh.iter().map(|(entry, _)| entry.settled.wall_ms).max();
+    let Some(latest_ms) = latest_ms else { return Ok(()) };
     let sql = "INSERT INTO config VALUES ('last_recorded_ms', ?1)
                ON CONFLICT DO UPDATE SET value = max(value, excluded.value)";
     tx.prepare_cached(sql)?.execute([count(latest_ms)]).map(drop)

@@ -46,6 +46,14 @@ struct Forgotten {
 /// Counters of lines that an edit took away.
 pub(crate) type Gone = Vec<(Home, CounterKey)>;
 
+/// Whether a record changes what lines have used.
+pub(crate) fn is_about_lines(record: &Record) -> bool {
+    matches!(
+        record,
+        Record::ModelConfig { .. } | Record::ModelConfigDeleted { .. } | Record::LineReset { .. }
+    )
+}
+
 /// Ends counters whose lines are gone: a side of a rate limit may come back under the same id.
 pub(crate) fn retire(gone: &Gone, engine: &Engine) {
     gone.iter().for_each(|(home, key)| engine.retire(*home, key));

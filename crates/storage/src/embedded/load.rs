@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use domain::{
-    Change, ConfigId, ConfigIdentity, ConfigScope, Day, Endpoint, EndpointId, Group, GroupId, Key, LineId,
-    ManagementKey, ManagementKeyId, Metadata, Meter, ModelConfig, Prefix, Prefixes, PriceBook, PriceSource,
-    Record, Secret, SecretValue, Slug, Snapshot, Version, Workspace, WorkspaceId,
+    ConfigId, ConfigIdentity, ConfigScope, Day, Endpoint, EndpointId, GroupId, LineId, ManagementKey,
+    ManagementKeyId, Meter, ModelConfig, Prefix, Prefixes, PriceBook, PriceSource, Record, Secret,
+    SecretValue, Slug, Snapshot, Stored, Version, Workspace, WorkspaceId,
 };
 use rusqlite::types::{FromSql, Type};
 use rusqlite::{Connection, OptionalExtension, Row};
 
+use super::customer_rows::Customers;
 use super::fields::{Json, Parsed, Word, read_count, read_hash, read_id};
-use super::span_rows;
-use super::webhook_rows;
+use super::{customer_rows, span_rows, webhook_rows};
 use crate::error::OpenError;
 use crate::last_used::LastUsed;
 use crate::line_use::{LineUse, Written};
@@ -35,35 +35,33 @@ pub(crate) fn keep_check_value(connection: &Connection, vault: &Vault) -> rusqli
     connection.execute(sql, [vault.check_value()]).map(drop)
 }
 
-/// The configuration in force.
-pub(crate) fn snapshot(connection: &Connection, vault: &Vault) -> rusqlite::Result<Snapshot> {
-    let groups = "SELECT * FROM groups WHERE deleted_s IS NULL ORDER BY level";
-    let records = [
+/// The configuration in force: customers as they were read, and all the rest.
+pub(crate) fn snapshot(
+    connection: &Connection,
+    vault: &Vault,
+    (groups, keys): Customers,
+) -> rusqlite::Result<Snapshot> {
+    let others = [
         read(connection, "SELECT * FROM workspaces", workspace)?,
-        read(connection, groups, group)?,
-        read(connection, "SELECT * FROM keys WHERE revoked_s IS NULL", key)?,
         read(connection, "SELECT * FROM management_keys WHERE deleted_s IS NULL", management_key)?,
         read(connection, "SELECT * FROM secrets", |row| secret(row, vault))?,
         read(connection, "SELECT * FROM webhooks", |row| webhook_rows::read(row, vault))?,
         read(connection, "SELECT * FROM endpoints", endpoint)?,
-        // After the keys, which they may be about.
         read(connection, "SELECT * FROM model_configs", model_config)?,
         prices(connection)?,
     ];
-    let records = records.into_iter().flatten().collect();
     let version = config(connection, "version")?.map_or(0, i64::cast_unsigned);
-    Ok(Snapshot::load(&Change::load(Version(version), records)))
+    let others = others.into_iter().flatten().collect();
+    Ok(Snapshot::load(Stored { version: Version(version), groups, keys, others }))
 }
 
 /// Groups, endpoints, model configs and prices alone.
 pub(crate) fn outline(connection: &Connection) -> rusqlite::Result<Snapshot> {
-    let groups = "SELECT * FROM groups WHERE deleted_s IS NULL ORDER BY level";
-    let mut records = read(connection, "SELECT * FROM workspaces", workspace)?;
-    records.extend(read(connection, groups, group)?);
-    records.extend(read(connection, "SELECT * FROM endpoints", endpoint)?);
-    records.extend(read(connection, "SELECT * FROM model_configs", model_config)?);
-    records.extend(prices(connection)?);
-    Ok(Snapshot::load(&Change::load(Version::default(), records)))
+    let mut others = read(connection, "SELECT * FROM workspaces", workspace)?;
+    others.extend(read(connection, "SELECT * FROM endpoints", endpoint)?);
+    others.extend(read(connection, "SELECT * FROM model_configs", model_config)?);
+    others.extend(prices(connection)?);
+    Ok(Snapshot::load(Stored { groups: customer_rows::groups(connection)?, others, ..Stored::default() }))
 }
 
 /// What was used on `day`. Later days are read too, in case the clock was wrong, but `day` last, so that it stays.
@@ -128,36 +126,6 @@ fn prefixes(listed: Option<Json<Vec<String>>>) -> rusqlite::Result<Prefixes> {
         let why = "a prefix of a workspace cannot stand in a slug: its row was changed";
         rusqlite::Error::FromSqlConversionFailure(0, Type::Text, why.into())
     })
-}
-
-fn group(row: &Row<'_>) -> rusqlite::Result<Record> {
-    let Json(models) = row.get("models")?;
-    let Word(enforcement) = row.get("enforcement")?;
-    Ok(Record::Group(Arc::new(Group {
-        id: GroupId(read_id(row, "id")?),
-        workspace: WorkspaceId(read_id(row, "workspace")?),
-        serial: Version(read_count(row, "serial")?),
-        metadata: Metadata { name: row.get("name")?, external_entity_id: row.get("external_entity_id")? },
-        models,
-        enforcement,
-        parent: row.get::<_, Option<i64>>("parent")?.map(|parent| GroupId(parent.cast_unsigned())),
-        root: GroupId(read_id(row, "root")?),
-        level: row.get("level")?,
-        created_s: read_count(row, "created_s")?,
-    })))
-}
-
-fn key(row: &Row<'_>) -> rusqlite::Result<Record> {
-    Ok(Record::Key(Arc::new(Key {
-        prefix: row.get("prefix")?,
-        hash: read_hash(row, "hash")?,
-        workspace: WorkspaceId(read_id(row, "workspace")?),
-        group: GroupId(read_id(row, "group_id")?),
-        name: row.get("name")?,
-        user_id: row.get("user_id")?,
-        serial: Version(read_count(row, "serial")?),
-        created_s: read_count(row, "created_s")?,
-    })))
 }
 
 fn management_key(row: &Row<'_>) -> rusqlite::Result<Record> {

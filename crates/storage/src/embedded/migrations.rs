@@ -24,6 +24,7 @@ pub(crate) const ALL: &[Migration] = &[
     Migration { name: "0003_model_configs", sql: include_str!("../../migrations/0003_model_configs.sql") },
     Migration { name: "0004_ledger", sql: include_str!("../../migrations/0004_ledger.sql") },
     Migration { name: "0005_webhooks", sql: include_str!("../../migrations/0005_webhooks.sql") },
+    Migration { name: "0006_late_sums", sql: include_str!("../../migrations/0006_late_sums.sql") },
 ];
 
 /// The version that all these steps lead to.

@@ -40,6 +40,9 @@ struct Pruning<'a> {
 
 /// Takes out a batch of what ended before this time.
 pub(crate) fn batch(books: &mut Books, before_ms: u64) -> rusqlite::Result<Pruned> {
+    // What is not in the sums is needed for them.
+    books.write_sums()?;
+    books.forget_known();
     let (line_use, version) = (Arc::clone(books.line_use()), books.snapshot().load().version());
     books.write(|tx| {
         let (used, latest_ms, lines) = (HashMap::new(), 0, 0);

@@ -1,95 +1,30 @@
 //! Sums by the hour, of a group's own calls and of what lies below it.
-//!
-//! They are added up in memory for a whole batch first, so a busy group costs one row per batch, not one per call.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use domain::{Entry, GroupId, Slug};
+use domain::Slug;
 use rusqlite::{OptionalExtension, Row, ToSql, Transaction, params};
 
 use super::entry_rows::LedgerLine;
 use super::fields::{count, id, plus};
+use super::folds::{Fold, FoldKey, Rollup};
 use crate::corrections::BillChange;
 
 /// An hour in milliseconds.
 pub(crate) const HOUR_MS: u64 = 3_600_000;
 
-/// A row of the calling group's own.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct OwnKey {
-    group: GroupId,
-    hour: u64,
-    slug: Slug,
-    key_prefix: Arc<str>,
-    provider: Cow<'static, str>,
-}
+/// A row of the calling group's own: group, hour, slug, key, provider.
+type OwnKey = (i64, i64, Slug, Arc<str>, Cow<'static, str>);
+/// A row of one of its ancestors: group, hour, slug, provider.
+type BelowKey = (i64, i64, Slug, Cow<'static, str>);
 
-/// A row of one of its ancestors.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct BelowKey {
-    group: GroupId,
-    hour: u64,
-    slug: Slug,
-    provider: Cow<'static, str>,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Rollup {
-    requests: u64,
-    input: u64,
-    output: u64,
-    cached: u64,
-    cost_nano_usd: u64,
-}
-
-/// What a batch adds.
+/// Rows of both tables in their order.
 #[derive(Debug, Default)]
-pub(crate) struct Rollups {
-    own: HashMap<OwnKey, Rollup, foldhash::fast::RandomState>,
-    below: HashMap<BelowKey, Rollup, foldhash::fast::RandomState>,
-}
-
-impl Rollups {
-    pub(crate) fn add(&mut self, entry: &Entry) {
-        let [caller, ancestors @ ..] = &*entry.terms.groups else { return };
-        let hour = entry.settled.wall_ms / HOUR_MS;
-        let (slug, provider) = (&entry.terms.slug, &entry.terms.provider);
-        let own = OwnKey {
-            group: *caller,
-            hour,
-            slug: slug.clone(),
-            key_prefix: Arc::clone(&entry.key_prefix),
-            provider: provider.clone(),
-        };
-        self.own.entry(own).or_default().add(entry);
-        for group in ancestors {
-            let below = BelowKey { group: *group, hour, slug: slug.clone(), provider: provider.clone() };
-            self.below.entry(below).or_default().add(entry);
-        }
-    }
-}
-
-impl Rollup {
-    fn add(&mut self, entry: &Entry) {
-        self.requests = self.requests.saturating_add(1);
-        self.input = self.input.saturating_add(entry.usage.input);
-        self.output = self.output.saturating_add(entry.usage.output);
-        self.cached = self.cached.saturating_add(entry.usage.cached);
-        self.cost_nano_usd = self.cost_nano_usd.saturating_add(entry.cost.unwrap_or_default().0);
-    }
-}
-
-/// Adds what a batch came to.
-pub(crate) fn write(tx: &Transaction<'_>, rollups: &Rollups) -> rusqlite::Result<()> {
-    for (key, rollup) in &rollups.own {
-        add_own(tx, key, *rollup)?;
-    }
-    for (key, rollup) in &rollups.below {
-        add_below(tx, key, *rollup)?;
-    }
-    Ok(())
+pub(crate) struct RollupRows {
+    own: BTreeMap<OwnKey, Rollup>,
+    below: BTreeMap<BelowKey, Rollup>,
 }
 
 /// What is added where a row is there already.
@@ -110,51 +45,65 @@ macro_rules! sums {
     };
 }
 
-fn add_own(tx: &Transaction<'_>, key: &OwnKey, rollup: Rollup) -> rusqlite::Result<()> {
-    let OwnKey { group, hour, slug, key_prefix, provider } = key;
-    let Rollup { requests, input, output, cached, cost_nano_usd } = rollup;
-    let sql = concat!(
-        "INSERT INTO rollups (group_id, hour, slug, key_prefix, provider, requests, input_tokens, output_tokens,
-             cached_tokens, cost_nano_usd)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-        sums!()
-    );
-    let values = params![
-        id(group.0),
-        count(*hour),
-        slug.as_str(),
-        key_prefix,
-        provider,
-        count(requests),
-        count(input),
-        count(output),
-        count(cached),
-        count(cost_nano_usd),
-    ];
-    tx.prepare_cached(sql)?.execute(values).map(drop)
+impl RollupRows {
+    pub(crate) fn add(&mut self, key: &FoldKey, fold: &Fold) {
+        let [caller, ancestors @ ..] = &*fold.terms.groups else { return };
+        let (slug, provider, hour) = (&fold.terms.slug, &fold.terms.provider, count(key.hour));
+        let own = (id(caller.0), hour, slug.clone(), Arc::clone(&key.key_prefix), provider.clone());
+        let sums = self.own.entry(own).or_default();
+        *sums = sums.plus(fold.sums);
+        for group in ancestors {
+            let below = (id(group.0), hour, slug.clone(), provider.clone());
+            let sums = self.below.entry(below).or_default();
+            *sums = sums.plus(fold.sums);
+        }
+    }
+
+    /// Adds them to what is there.
+    pub(crate) fn write(&self, tx: &Transaction<'_>) -> rusqlite::Result<()> {
+        self.write_own(tx)?;
+        self.write_below(tx)
+    }
+
+    fn write_own(&self, tx: &Transaction<'_>) -> rusqlite::Result<()> {
+        let sql = concat!(
+            "INSERT INTO rollups (group_id, hour, slug, key_prefix, provider, requests, input_tokens, output_tokens,
+                 cached_tokens, cost_nano_usd)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            sums!()
+        );
+        let mut add = tx.prepare_cached(sql)?;
+        for ((group, hour, slug, key_prefix, provider), sums) in &self.own {
+            let [requests, input, output, cached, cost] = columns(*sums);
+            let slug = slug.as_str();
+            add.execute(params![
+                group, hour, slug, key_prefix, provider, requests, input, output, cached, cost
+            ])?;
+        }
+        Ok(())
+    }
+
+    fn write_below(&self, tx: &Transaction<'_>) -> rusqlite::Result<()> {
+        let sql = concat!(
+            "INSERT INTO subtree_rollups (group_id, hour, slug, provider, requests, input_tokens, output_tokens,
+                 cached_tokens, cost_nano_usd)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            sums!()
+        );
+        let mut add = tx.prepare_cached(sql)?;
+        for ((group, hour, slug, provider), sums) in &self.below {
+            let [requests, input, output, cached, cost] = columns(*sums);
+            let slug = slug.as_str();
+            add.execute(params![group, hour, slug, provider, requests, input, output, cached, cost])?;
+        }
+        Ok(())
+    }
 }
 
-fn add_below(tx: &Transaction<'_>, key: &BelowKey, rollup: Rollup) -> rusqlite::Result<()> {
-    let BelowKey { group, hour, slug, provider } = key;
-    let Rollup { requests, input, output, cached, cost_nano_usd } = rollup;
-    let sql = concat!(
-        "INSERT INTO subtree_rollups (group_id, hour, slug, provider, requests, input_tokens, output_tokens,
-             cached_tokens, cost_nano_usd)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-        sums!()
-    );
-    let values = params![
-        id(group.0),
-        count(*hour),
-        slug.as_str(),
-        provider,
-        count(requests),
-        count(input),
-        count(output),
-        count(cached),
-        count(cost_nano_usd),
-    ];
-    tx.prepare_cached(sql)?.execute(values).map(drop)
+/// Requests, tokens read, written, and found in caches, cost.
+fn columns(sums: Rollup) -> [i64; 5] {
+    let Rollup { requests, input, output, cached, cost_nano_usd } = sums;
+    [count(requests), count(input), count(output), count(cached), count(cost_nano_usd)]
 }
 
 /// Changes the sums of a call by a correction, in the hour of the call. They hold at least what the call came to, and that

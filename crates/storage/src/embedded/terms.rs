@@ -1,7 +1,6 @@
 //! What many entries have in common, written once: where it stands.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry as Slot;
 use std::sync::Arc;
 
 use domain::GroupId;
@@ -13,24 +12,39 @@ use crate::line_use::LineKey;
 /// Stands for no price and no lines.
 const NOTHING: i64 = 0;
 
-/// The terms that one batch has met.
+/// Terms that are remembered, about 10 MB of them. Past this all are forgotten and looked up anew.
+const KNOWN_MAX: usize = 32_768;
+
+/// Terms that were met, and where they stand.
 #[derive(Debug, Default)]
 pub(crate) struct Terms {
-    /// By address: the batch keeps them alive, and the calls of one path share them.
-    met: HashMap<*const domain::Terms, i64, foldhash::fast::RandomState>,
+    /// By address: the calls of one path share them. They are kept alive, so that no others come to their address.
+    met: HashMap<usize, (i64, Arc<domain::Terms>), foldhash::fast::RandomState>,
 }
 
 impl Terms {
-    /// Where these terms stand; they are written if they are not there.
+    /// Where these terms stand; they are written if they are not there. If that is rolled back, they have to be
+    /// [forgotten](Self::forget).
     pub(crate) fn place(
         &mut self,
         tx: &Transaction<'_>,
         terms: &Arc<domain::Terms>,
     ) -> rusqlite::Result<i64> {
-        match self.met.entry(Arc::as_ptr(terms)) {
-            Slot::Occupied(known) => Ok(*known.get()),
-            Slot::Vacant(slot) => Ok(*slot.insert(place(tx, terms)?)),
+        let address = Arc::as_ptr(terms).addr();
+        if let Some((at, _)) = self.met.get(&address) {
+            return Ok(*at);
         }
+        if self.met.len() >= KNOWN_MAX {
+            self.forget();
+        }
+        let at = place(tx, terms)?;
+        self.met.insert(address, (at, Arc::clone(terms)));
+        Ok(at)
+    }
+
+    /// Forgets where anything stands.
+    pub(crate) fn forget(&mut self) {
+        self.met.clear();
     }
 }
 

@@ -5,7 +5,7 @@
 //! Begins at [`Files::find`].
 
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,8 @@ use crate::error::OpenError;
 const FOLDER: &str = "journal";
 /// What is put aside.
 const BAD_EXTENSION: &str = "bad";
+/// Bytes that are read at once.
+const PART_LEN: usize = 64 * 1_024;
 
 /// The folder of the journal, and what stays in it.
 pub(crate) struct Files {
@@ -69,9 +71,7 @@ impl Found {
 
     /// Its frames.
     pub(crate) fn read(&self) -> Result<Vec<u8>, OpenError> {
-        let mut bytes = fs::read(&self.path).map_err(OpenError::io("reading", &self.path))?;
-        bytes.drain(..HEADER_LEN.min(bytes.len()));
-        Ok(bytes)
+        frames(&self.path).map_err(OpenError::io("reading", &self.path))
     }
 
     pub(crate) fn warn_torn(&self) {
@@ -85,6 +85,25 @@ impl Found {
     pub(crate) fn delete(self) -> Result<(), OpenError> {
         fs::remove_file(&self.path).map_err(OpenError::io("deleting", &self.path))
     }
+}
+
+/// What stands behind the header. Most of a segment was never written and is zero: memory that nothing is written to
+/// either costs the process nothing, now and as long as it runs.
+fn frames(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let header = u64::try_from(HEADER_LEN).unwrap_or(u64::MAX);
+    let len = file.metadata()?.len().saturating_sub(header);
+    file.seek(SeekFrom::Start(header))?;
+    let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
+    let mut part = vec![0; PART_LEN];
+    for place in bytes.chunks_mut(PART_LEN) {
+        let part = &mut part[..place.len()];
+        file.read_exact(part)?;
+        if part.iter().any(|byte| *byte != 0) {
+            place.copy_from_slice(part);
+        }
+    }
+    Ok(bytes)
 }
 
 /// What a file is; none if there is nothing in it to read.

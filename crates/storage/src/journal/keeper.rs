@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::lane::{Kept, Lane, Pin, Spare};
+use super::lane::{Full, Kept, Lane, Pin, Spare};
 use super::segment::Segment;
 use super::{Common, JournalOptions, KEPT_FOR_NS, Sync};
 
@@ -73,11 +73,10 @@ impl Keeper {
                 thread::park_timeout(RETRY_WAIT);
             }
         }
-        for lane in self.common.lanes() {
-            self.sync(&lane);
-        }
         // Nobody syncs what comes now. It goes to the ledger, or is read from the journal at the next start.
         for lane in self.common.lanes() {
+            lane.leave_alone();
+            self.sync(&lane);
             lane.was_synced(u64::MAX);
         }
     }
@@ -95,9 +94,9 @@ impl Keeper {
         pass
     }
 
-    /// Brings to the disk what was appended.
+    /// Writes what has gathered, and brings to the disk what was written.
     fn sync(&mut self, lane: &Lane) -> Pass {
-        let position = lane.take_dirty(&mut self.dirty);
+        let (position, gathered) = lane.take_dirty(&mut self.dirty);
         if let Err(error) = self.dirty.iter().try_for_each(|segment| segment.sync()) {
             if !self.has_warned.of_sync.swap(true, Ordering::Relaxed) {
                 tracing::error!(%error, "the journal cannot be brought to the disk; it goes on in another segment, if one can be made");
@@ -108,7 +107,13 @@ impl Keeper {
         self.has_warned.of_sync.store(false, Ordering::Relaxed);
         self.dirty.clear();
         lane.was_synced(position);
-        Pass::Done
+        match gathered {
+            Ok(()) => Pass::Done,
+            Err(Full) => {
+                lane.stir_again();
+                Pass::Again
+            }
+        }
     }
 
     /// Makes the segment after the current one.

@@ -1,5 +1,8 @@
 //! A lane: what one worker appends to, and what is known of its calls until they are in the ledger.
 //!
+//! What is appended gathers until somebody has to have it [written](Lane::write_out), at the latest until the keeper comes
+//! by.
+//!
 //! Guarantees: for every call that was admitted there is room for its end, in this segment or in the spare one. What is
 //! needed for a call, or for the minute after it, is in a segment that stays.
 //! Knows nothing of: waiting for the disk, and making files: the keeper does both.
@@ -7,7 +10,7 @@
 
 mod tail;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 
@@ -31,6 +34,8 @@ pub(crate) type Pin = Arc<Segment>;
 pub(super) struct Lane {
     pub(super) index: u32,
     state: Mutex<State>,
+    /// How many bytes of those that were ever appended are written.
+    written: AtomicU64,
     /// How many bytes of those that were ever appended are on disk.
     synced: watch::Sender<u64>,
     /// Something was appended that the keeper has not heard of.
@@ -45,6 +50,8 @@ struct State {
     free: Vec<u32>,
     /// Bytes that are kept free for the ends of calls.
     promised: u64,
+    /// The keeper comes by no more.
+    is_left_alone: bool,
 }
 
 /// A call that has not ended.
@@ -70,11 +77,12 @@ pub(super) struct Ended {
 impl Lane {
     pub(super) fn new(index: u32, keeper: Thread) -> Self {
         let (synced, _) = watch::channel(0);
-        Self { index, state: Mutex::default(), synced, stirred: AtomicBool::new(true), keeper }
+        let (state, written) = (Mutex::default(), AtomicU64::new(0));
+        Self { index, state, written, synced, stirred: AtomicBool::new(true), keeper }
     }
 
-    /// Writes down a call before it is made, and keeps room for its end.
-    pub(super) fn admit(&self, admission: &Admission<'_>) -> Result<Slot, Full> {
+    /// Puts down a call before it is made, and keeps room for its end. Answers what has to be written before.
+    pub(super) fn admit(&self, admission: &Admission<'_>) -> Result<(Slot, u64), Full> {
         let mut state = self.lock();
         let State { tail, promised, .. } = &mut *state;
         let promise = len(PROMISE_LEN);
@@ -82,13 +90,13 @@ impl Lane {
         tail.note_time(admission.admitted.mono_ns);
         *promised += promise;
         let pending = Pending { admission: place, terms: Arc::clone(admission.terms), held: None, promise };
-        let slot = state.keep(pending);
+        let (slot, position) = (state.keep(pending), state.tail.position());
         drop(state);
         self.stir();
-        Ok(slot)
+        Ok((slot, position))
     }
 
-    /// A call holds so much output in all from now on.
+    /// A call holds so much output in all from now on: this is written when it answers.
     pub(super) fn hold(&self, slot: Slot, held: Held) -> Result<(), Full> {
         let mut state = self.lock();
         let State { tail, promised, calls, .. } = &mut *state;
@@ -101,12 +109,11 @@ impl Lane {
         *promised += more;
         call.promise += more;
         call.held = Some(held);
-        drop(state);
         self.stir();
-        Ok(())
+        self.write(&mut state)
     }
 
-    /// Writes down how a call ended.
+    /// Puts down how a call ended.
     pub(super) fn settle(&self, slot: Slot, entry: &Entry) -> Ended {
         self.end(slot, &What::Settlement(entry), entry.settled.mono_ns)
     }
@@ -118,12 +125,14 @@ impl Lane {
         let request_id = call.admission.request_id;
         drop(state);
         drop(self.end(slot, &What::Cancellation(request_id), mono_ns));
+        // What the disk refuses is tried again.
+        let _ = self.write_out();
     }
 
     fn end(&self, slot: Slot, what: &What<'_>, mono_ns: u64) -> Ended {
         let mut state = self.lock();
         state.bring_together(slot);
-        let State { tail, promised, calls, free } = &mut *state;
+        let State { tail, promised, calls, free, .. } = &mut *state;
         let Some(call) = calls.get_mut(slot.at()).and_then(Option::take) else {
             return Ended { pin: None, position: tail.position() };
         };
@@ -134,11 +143,34 @@ impl Lane {
         tail.note_time(mono_ns);
         let position = tail.position();
         let pin = written.is_ok().then_some(call.admission.segment);
+        if state.is_left_alone {
+            // The next start reads it.
+            let _ = self.write(&mut state);
+        }
         drop(state);
         // The last to hold them may be this call: freed away from the lock.
         drop(call.terms);
         self.stir();
         Ended { pin, position }
+    }
+
+    /// Whether so many bytes are written.
+    pub(super) fn is_written(&self, position: u64) -> bool {
+        self.written.load(Ordering::Acquire) >= position
+    }
+
+    /// Writes what has gathered: into the page cache, where it stays however the process ends.
+    ///
+    /// # Errors
+    /// When the disk refuses. It is tried again, and meanwhile nothing is admitted.
+    pub(super) fn write_out(&self) -> Result<(), Full> {
+        self.write(&mut self.lock())
+    }
+
+    fn write(&self, state: &mut State) -> Result<(), Full> {
+        let written = state.tail.write_out();
+        self.written.store(state.tail.written(), Ordering::Release);
+        written
     }
 
     /// Whether a call could be admitted: said before limits are asked, so that they need not be asked in vain.
@@ -171,12 +203,19 @@ impl Lane {
         self.stirred.load(Ordering::Acquire)
     }
 
-    /// What has to be synced for everything appended so far to be on disk, and how much that is.
-    pub(super) fn take_dirty(&self, into: &mut Vec<Pin>) -> u64 {
+    /// What has to be synced for everything written so far to be on disk, and how much that is. Writes what has gathered,
+    /// and answers whether that could be done.
+    pub(super) fn take_dirty(&self, into: &mut Vec<Pin>) -> (u64, Result<(), Full>) {
         self.stirred.store(false, Ordering::Release);
         let mut state = self.lock();
+        let gathered = self.write(&mut state);
         state.tail.take_dirty(into);
-        state.tail.position()
+        (state.tail.written(), gathered)
+    }
+
+    /// The keeper comes by no more: what comes now is written at once.
+    pub(super) fn leave_alone(&self) {
+        self.lock().is_left_alone = true;
     }
 
     /// It is.

@@ -1,10 +1,16 @@
 //! What a worker writes the journal with: a call is recorded when it is admitted, and once more when it ends.
 //!
+//! Records gather, and who has to have one written waits for one turn of the worker: all that are ready in it become one
+//! write.
+//!
 //! Guarantees: what could be admitted can be ended: that neither waits nor fails, even in `Drop`.
-//! Begins at [`Recorder::admit`].
+//! Begins at [`Recorder::admit`]; what is to be waited for is [`Written`] before a call goes upstream, [`Synced`] before the
+//! last byte of its answer.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use domain::{Entry, Now, RequestId};
 use tokio::sync::watch;
@@ -30,11 +36,30 @@ pub struct Pending {
     slot: Slot,
     permit: Permit,
     waits: bool,
+    /// Its admission is written when so many bytes of the lane are.
+    position: u64,
 }
 
-/// The disk has, or will soon have, what was written about a call.
-#[must_use = "with `ledger.sync = \"always\"` the last byte waits for it"]
-pub struct Synced(Option<(watch::Receiver<u64>, u64)>);
+/// What was recorded is in the page cache, where it stays however the process ends.
+///
+/// It lets everything else that is ready in this turn of the worker have its own turn first, and then writes all of it.
+#[must_use = "a call goes upstream after its admission is written"]
+pub struct Written {
+    lane: Arc<Lane>,
+    position: u64,
+    /// Others had their turn.
+    has_yielded: bool,
+}
+
+/// The end of a call is written and, where every end is waited for, on the disk.
+#[must_use = "the last byte of an answer waits for it"]
+pub struct Synced(Option<Ending>);
+
+struct Ending {
+    written: Written,
+    /// Where the disk is waited for.
+    disk: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
 
 impl Store {
     /// A way into the journal for one worker. Where the disk refuses it now, calls are refused until it does not.
@@ -52,14 +77,14 @@ impl Recorder {
         if self.lane.has_room() { Permit::take(&self.store) } else { None }
     }
 
-    /// Writes a call down, before it goes upstream.
+    /// Puts a call down. It goes upstream when that is [written](Pending::written).
     ///
     /// # Errors
-    /// When the journal has no room, or the disk refuses: then the call must not be made.
+    /// When the journal has no room: then the call must not be made.
     pub fn admit(&self, permit: Permit, admission: &Admission<'_>) -> Result<Pending, Full> {
-        let slot = self.lane.admit(admission)?;
+        let (slot, position) = self.lane.admit(admission)?;
         let waits = self.store.journal.waits();
-        Ok(Pending { lane: Arc::clone(&self.lane), slot, permit, waits })
+        Ok(Pending { lane: Arc::clone(&self.lane), slot, permit, waits, position })
     }
 }
 
@@ -72,17 +97,46 @@ impl Pending {
         self.lane.hold(self.slot, Held { mono_ns: now.mono_ns, output })
     }
 
-    /// The call is over. Neither waits nor fails; whether to wait is said by the answer.
+    /// Ends when the call's admission is written. An error is that the disk refuses: then the call must not be made, and is
+    /// to be [cancelled](Self::cancel).
+    pub fn written(&self) -> Written {
+        Written::up_to(&self.lane, self.position)
+    }
+
+    /// The call is over. Neither waits nor fails; what to wait for is the answer. Dropped, it is written soon all the same.
     pub fn settle(self, entry: Entry) -> Synced {
-        let Self { lane, slot, permit, waits } = self;
+        let Self { lane, slot, permit, waits, .. } = self;
         let Ended { pin, position } = lane.settle(slot, &entry);
         permit.record_pinned(entry, pin);
-        Synced(waits.then(|| (lane.synced(), position)))
+        let disk = waits.then(|| Box::pin(on_disk(lane.synced(), position)) as _);
+        Synced(Some(Ending { written: Written::up_to(&lane, position), disk }))
     }
 
     /// The call was never made.
     pub fn cancel(self, now: Now) {
         self.lane.cancel(self.slot, now.mono_ns);
+    }
+}
+
+impl Written {
+    fn up_to(lane: &Arc<Lane>, position: u64) -> Self {
+        Self { lane: Arc::clone(lane), position, has_yielded: false }
+    }
+}
+
+impl Future for Written {
+    type Output = Result<(), Full>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.lane.is_written(self.position) {
+            return Poll::Ready(Ok(()));
+        }
+        if self.has_yielded {
+            return Poll::Ready(self.lane.write_out());
+        }
+        self.has_yielded = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -92,19 +146,37 @@ impl Synced {
         Self(None)
     }
 
-    /// Whether there is something to wait for: in `ledger.sync = "always"`.
+    /// Whether there is something to wait for.
     #[must_use]
     pub fn waits(&self) -> bool {
-        self.0.is_some()
+        let waits = |end: &Ending| end.disk.is_some() || !end.written.lane.is_written(end.written.position);
+        self.0.as_ref().is_some_and(waits)
     }
 
-    /// Ends when the disk has it; at once, unless every end is waited for.
+    /// Ends when it is written; with `ledger.sync = "always"`, when the disk has it.
     pub async fn wait(self) {
-        if let Some((mut synced, position)) = self.0 {
-            // A journal that is closed syncs no more.
-            let _ = synced.wait_for(|synced| *synced >= position).await;
-        }
+        self.await;
     }
+}
+
+impl Future for Synced {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(Ending { written, disk }) = &mut self.0 else { return Poll::Ready(()) };
+        // What the disk refuses is kept and tried again; the entry is on its way into the ledger, too.
+        let _ = ready!(Pin::new(written).poll(cx));
+        if let Some(disk) = disk {
+            ready!(disk.as_mut().poll(cx));
+        }
+        self.0 = None;
+        Poll::Ready(())
+    }
+}
+
+/// Ends when so much of a lane is on the disk. A journal that is closed syncs no more.
+async fn on_disk(mut synced: watch::Receiver<u64>, position: u64) {
+    let _ = synced.wait_for(|synced| *synced >= position).await;
 }
 
 impl fmt::Debug for Recorder {
@@ -116,6 +188,12 @@ impl fmt::Debug for Recorder {
 impl fmt::Debug for Pending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Pending(..)")
+    }
+}
+
+impl fmt::Debug for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Written(..)")
     }
 }
 

@@ -62,6 +62,12 @@ pub(crate) struct Segment {
     file: File,
 }
 
+#[cfg(test)]
+thread_local! {
+    /// Whether the disk refuses what this thread writes.
+    pub(super) static REFUSES: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
 impl Header {
     fn bytes(&self) -> [u8; HEADER_LEN] {
         let mut head = Vec::with_capacity(HEADER_LEN);
@@ -121,6 +127,10 @@ impl Segment {
     }
 
     pub(super) fn write(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        #[cfg(test)]
+        if REFUSES.get() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         self.file.write_all_at(bytes, at)
     }
 

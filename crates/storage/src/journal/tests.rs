@@ -13,7 +13,7 @@ use super::files::Files;
 use super::join::{End, Ended, Join};
 use super::lane::{Full, Lane, Pin, Slot, Spare};
 use super::record::{Admission, Held};
-use super::segment::{HEADER_LEN, Segment};
+use super::segment::{HEADER_LEN, REFUSES, Segment};
 
 const BOOT: [u8; 16] = [9; 16];
 const SECOND_NS: u64 = 1_000_000_000;
@@ -110,7 +110,7 @@ impl World {
     }
 
     fn tidy(&mut self, before_ns: u64) {
-        self.lane.take_dirty(&mut Vec::new());
+        let _ = self.lane.take_dirty(&mut Vec::new());
         self.lane.carry_forward(before_ns);
         while let Some(kept) = self.lane.retire(before_ns) {
             kept.segment.remove();
@@ -118,8 +118,15 @@ impl World {
         self.provide();
     }
 
-    /// What a start would find if the process were killed now: ends, and calls without one.
+    /// Admits a call, which does not go upstream yet.
+    fn admit(&self, call: &Entry) -> Result<Slot, Full> {
+        self.lane.admit(&admission(call)).map(|(slot, _)| slot)
+    }
+
+    /// What a start would find if the process were killed now, after somebody waited for what gathered: ends, and calls
+    /// without one.
     fn found(&self) -> (Vec<Entry>, Vec<Entry>) {
+        assert_eq!(self.lane.write_out(), Ok(()));
         read(self.dir.path())
     }
 }
@@ -140,8 +147,8 @@ fn read(dir: &Path) -> (Vec<Entry>, Vec<Entry>) {
 fn a_call_comes_out_as_it_was_ended_and_one_without_an_end_as_it_was_taken_for() {
     let world = World::new(65_536);
     let (ended, open) = (entry(1, &terms(5), at(3)), entry(2, &terms(6), at(4)));
-    let slot = world.lane.admit(&admission(&ended)).unwrap();
-    let other = world.lane.admit(&admission(&open)).unwrap();
+    let slot = world.admit(&ended).unwrap();
+    let other = world.admit(&open).unwrap();
     world.lane.hold(other, Held { mono_ns: 9, output: 350 }).unwrap();
     drop(world.lane.settle(slot, &ended));
     let (ends, left) = world.found();
@@ -165,7 +172,7 @@ fn a_call_comes_out_as_it_was_ended_and_one_without_an_end_as_it_was_taken_for()
 fn a_call_that_was_cancelled_was_never_made() {
     let world = World::new(65_536);
     let call = entry(1, &terms(5), at(3));
-    let slot = world.lane.admit(&admission(&call)).unwrap();
+    let slot = world.admit(&call).unwrap();
     world.lane.cancel(slot, 4);
     assert_eq!(world.found(), (vec![], vec![]));
 }
@@ -177,7 +184,7 @@ fn where_calls_are_admitted_without_end_each_of_them_can_still_be_ended() {
     // A second segment is there, and no third: the disk is full.
     world.provide();
     let calls: Vec<_> = (0..).map(|n| entry(n, &terms, at(3))).take(10_000).collect();
-    let slots: Vec<_> = calls.iter().map_while(|call| world.lane.admit(&admission(call)).ok()).collect();
+    let slots: Vec<_> = calls.iter().map_while(|call| world.admit(call).ok()).collect();
     assert!((200..10_000).contains(&slots.len()), "{} calls", slots.len());
     assert!(!world.lane.has_room(), "another one would be asked for in vain");
     let pins: Vec<_> = slots.iter().zip(&calls).map(|(slot, call)| world.lane.settle(*slot, call)).collect();
@@ -194,7 +201,7 @@ fn where_calls_are_admitted_without_end_each_of_them_can_still_be_ended() {
 fn a_call_that_holds_more_and_more_is_told_when_there_is_no_room_for_it() {
     let world = World::new(65_536);
     let call = entry(1, &terms(5), at(3));
-    let slot = world.lane.admit(&admission(&call)).unwrap();
+    let slot = world.admit(&call).unwrap();
     let holds = (0..10_000).map_while(|n| world.lane.hold(slot, Held { mono_ns: n, output: 100 + n }).ok());
     let held = u64::try_from(holds.count()).unwrap();
     assert!((1_000..10_000).contains(&held), "{held}");
@@ -209,7 +216,7 @@ fn a_segment_stays_while_a_call_in_it_is_not_in_the_ledger_and_for_a_minute_afte
     let (terms, mut pins) = (terms(5), Vec::new());
     while world.lane.segments() < 5 {
         let call = entry(1, &terms, at(SECOND_NS));
-        let slot = world.lane.admit(&admission(&call)).unwrap();
+        let slot = world.admit(&call).unwrap();
         pins.push(world.lane.settle(slot, &call));
         world.provide();
     }
@@ -226,12 +233,12 @@ fn a_segment_stays_while_a_call_in_it_is_not_in_the_ledger_and_for_a_minute_afte
 fn a_call_that_runs_for_long_is_written_down_again_so_that_old_segments_can_go() {
     let mut world = World::new(65_536);
     let long = entry(u32::MAX, &terms(6), at(1));
-    let slot = world.lane.admit(&admission(&long)).unwrap();
+    let slot = world.admit(&long).unwrap();
     world.lane.hold(slot, Held { mono_ns: 2, output: 356 }).unwrap();
     world.lane.hold(slot, Held { mono_ns: 3, output: 612 }).unwrap();
     for n in 0..5_000 {
         let call = entry(n, &terms(5), at(u64::from(n) * SECOND_NS));
-        let slot = world.lane.admit(&admission(&call)).unwrap();
+        let slot = world.admit(&call).unwrap();
         drop(world.lane.settle(slot, &call));
         world.tidy(u64::from(n) * SECOND_NS);
         assert!(world.lane.segments() <= 3);
@@ -249,19 +256,67 @@ fn a_call_that_runs_for_long_is_written_down_again_so_that_old_segments_can_go()
 fn where_the_disk_has_a_fault_the_lane_goes_on_in_another_segment_and_admits_nothing_until_there_is_one() {
     let mut world = World::new(65_536);
     let (one, other) = (entry(1, &terms(5), at(3)), entry(2, &terms(5), at(4)));
-    let slot = world.lane.admit(&admission(&one)).unwrap();
+    let slot = world.admit(&one).unwrap();
     // What was written did not come to the disk, twice.
     for _ in 0..2 {
         let mut dirty = Vec::new();
-        world.lane.take_dirty(&mut dirty);
+        world.lane.take_dirty(&mut dirty).1.unwrap();
         world.lane.was_not_synced(&mut dirty);
     }
-    assert!(!world.lane.has_room() && world.lane.admit(&admission(&other)).is_err());
+    assert!(!world.lane.has_room() && world.admit(&other).is_err());
     world.provide();
-    let later = world.lane.admit(&admission(&other)).unwrap();
+    let later = world.admit(&other).unwrap();
     let pins = [world.lane.settle(slot, &one), world.lane.settle(later, &other)];
     assert!(pins.iter().all(|ended| ended.pin.is_some()));
     assert_eq!(world.found(), (vec![one, other], vec![]));
+}
+
+#[test]
+fn records_gather_until_somebody_waits_for_one_and_then_all_are_there() {
+    let world = World::new(65_536);
+    let calls: Vec<_> = (0..5).map(|n| entry(n, &terms(5), at(3))).collect();
+    let mut admitted = calls.iter().map(|call| world.lane.admit(&admission(call)).unwrap());
+    let ((first, position), rest) = (admitted.next().unwrap(), admitted.collect::<Vec<_>>());
+    assert!(!world.lane.is_written(position));
+    assert_eq!(read(world.dir.path()), (vec![], vec![]));
+    let ended = world.lane.settle(first, &calls[0]);
+    world.lane.write_out().unwrap();
+    assert!(world.lane.is_written(ended.position) && world.lane.is_written(position));
+    let (ends, open) = read(world.dir.path());
+    assert_eq!((ends, open.len()), (calls[..1].to_vec(), rest.len()));
+}
+
+#[test]
+fn while_the_disk_refuses_calls_can_be_ended_and_none_admitted_and_then_all_is_written() {
+    let mut world = World::new(65_536);
+    let calls: Vec<_> = (0..300).map(|n| entry(n, &terms(5), at(3))).collect();
+    let slots: Vec<_> = calls[..200].iter().map(|call| world.admit(call).unwrap()).collect();
+    world.lane.write_out().unwrap();
+    let refused = world.lane.admit(&admission(&calls[200])).unwrap();
+    REFUSES.set(true);
+    assert_eq!(world.lane.write_out(), Err(Full));
+    assert!(!world.lane.is_written(refused.1), "whoever admitted it is told so");
+    world.lane.cancel(refused.0, 4);
+    world.provide();
+    let pins: Vec<_> = slots.iter().zip(&calls).map(|(slot, call)| world.lane.settle(*slot, call)).collect();
+    assert!(pins.iter().all(|ended| ended.pin.is_some()), "into the next segment, too");
+    assert!(!world.lane.has_room() && world.admit(&calls[201]).is_err());
+    assert_eq!(world.lane.take_dirty(&mut Vec::new()).1, Err(Full), "the keeper tries it again");
+    REFUSES.set(false);
+    assert!(world.lane.take_dirty(&mut Vec::new()).1.is_ok() && world.lane.has_room());
+    let (mut ends, open) = read(world.dir.path());
+    ends.sort_by_key(|entry| entry.request_id);
+    assert_eq!((ends.as_slice(), open.len()), (&calls[..200], 0));
+}
+
+#[test]
+fn what_comes_after_the_keeper_has_ended_is_written_at_once() {
+    let world = World::new(65_536);
+    let call = entry(1, &terms(5), at(3));
+    let slot = world.admit(&call).unwrap();
+    world.lane.leave_alone();
+    drop(world.lane.settle(slot, &call));
+    assert_eq!(read(world.dir.path()), (vec![call], vec![]));
 }
 
 /// A segment with some calls, its salt, and where in it, after the header, each call has ended.
@@ -270,11 +325,12 @@ fn segment() -> (Vec<u8>, u64, Vec<(usize, Entry)>) {
     let mut ends = Vec::new();
     for n in 0..4 {
         let call = entry(n, &terms(u64::from(n % 2)), at(3));
-        let slot = world.lane.admit(&admission(&call)).unwrap();
+        let slot = world.admit(&call).unwrap();
         world.lane.hold(slot, Held { mono_ns: 5, output: 200 }).unwrap();
         drop(world.lane.settle(slot, &call));
         ends.push((usize::try_from(world.lane.progress().0).unwrap(), call));
     }
+    world.lane.write_out().unwrap();
     let (_, found) = Files::find(world.dir.path()).unwrap();
     let used = ends.last().unwrap().0;
     let (bytes, (_, salt)) = (found[0].read().unwrap(), found[0].key());
@@ -357,6 +413,10 @@ enum Step {
     },
     /// The keeper does its round.
     Tidy,
+    /// The disk takes nothing, or takes it again.
+    Refuse(bool),
+    /// Somebody waits for what gathered.
+    Write,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -368,6 +428,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..40_usize).prop_map(|many| Step::Commit { many }),
         2 => (0..40_u64).prop_map(|seconds| Step::Pass { seconds }),
         2 => Just(Step::Tidy),
+        1 => prop_oneof![1 => Just(true), 2 => Just(false)].prop_map(Step::Refuse),
+        4 => Just(Step::Write),
     ]
 }
 
@@ -386,7 +448,7 @@ impl Model {
             Step::Admit { terms: of } => {
                 // Terms come and go with compiled paths: these are others every time.
                 let call = entry(n, &terms(of), *now);
-                if let Ok(slot) = world.lane.admit(&admission(&call)) {
+                if let Ok(slot) = world.admit(&call) {
                     self.open.push((slot, call, 100));
                 }
             }
@@ -394,9 +456,13 @@ impl Model {
                 let Some(nth) = nth.checked_rem(self.open.len()) else { return };
                 let (slot, _, output) = &mut self.open[nth];
                 let held = Held { mono_ns: now.mono_ns, output: *output + more };
-                if world.lane.hold(*slot, held).is_ok() {
+                let before = world.lane.progress().0;
+                let granted = world.lane.hold(*slot, held);
+                // One that the disk refused is not granted, and what is written down later says more than was held.
+                if granted.is_ok() || world.lane.progress().0 > before {
                     *output += more;
                 }
+                assert!(granted.is_ok() || !REFUSES.get() || !world.lane.has_room());
             }
             Step::Settle { nth } => {
                 let Some(nth) = nth.checked_rem(self.open.len()) else { return };
@@ -416,6 +482,10 @@ impl Model {
             }
             Step::Pass { seconds } => *now = at(now.mono_ns + seconds * SECOND_NS),
             Step::Tidy => world.tidy(now.mono_ns.saturating_sub(super::KEPT_FOR_NS)),
+            Step::Refuse(refuses) => REFUSES.set(refuses),
+            Step::Write => {
+                let _ = world.lane.write_out();
+            }
         }
     }
 
@@ -448,9 +518,11 @@ proptest! {
         for (n, step) in (0..).zip(steps) {
             model.step(&mut world, step, (n, &mut now));
             if n % 128 == 0 {
+                REFUSES.set(false);
                 model.check(world.found());
             }
         }
+        REFUSES.set(false);
         model.check(world.found());
     }
 }

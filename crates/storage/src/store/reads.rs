@@ -19,6 +19,8 @@ impl Store {
     /// When the store cannot be read.
     pub async fn ever_used(&self, group: GroupId, scope: UseScope, slug: &Slug) -> Result<bool, Unavailable> {
         let slug = slug.clone();
+        // While the disk takes nothing, what was written last is missing.
+        let _ = self.write_sums(Some(group)).await;
         self.read(move |reader| embedded::ever_used(reader, group, scope, &slug)).await
     }
 

@@ -50,7 +50,7 @@ pub(crate) fn used(store: &Store, config: &ModelConfig) -> Vec<u64> {
     used_at(store, config, NOON_MS)
 }
 
-fn reset_budget(store: &Store, config: &ModelConfig, nth: usize) {
+pub(crate) fn reset_budget(store: &Store, config: &ModelConfig, nth: usize) {
     let (home, line) = (config.workspace, config.budgets[nth].id);
     wait(store.edit(NOW, move |cx| model_config::reset_budget(cx, home, line))).unwrap();
 }

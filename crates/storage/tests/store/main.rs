@@ -10,6 +10,7 @@ mod decisions;
 mod events;
 mod files;
 mod late_edits;
+mod late_sums;
 mod ledger;
 mod line_use;
 mod live_lines;

@@ -16,7 +16,7 @@ use crate::world::*;
 const SECOND_NS: u64 = 1_000_000_000;
 
 /// Copies the files of the store, as they lie there while nothing is written.
-fn copy_books(world: &World, to: &World) {
+pub(crate) fn copy_books(world: &World, to: &World) {
     copy(world.path(), to.path(), |name| !name.ends_with("-shm"));
 }
 
@@ -46,7 +46,9 @@ fn segments(world: &World) -> Vec<PathBuf> {
 
 fn begin(recorder: &Recorder, call: &Entry) -> Pending {
     let permit = recorder.permit().unwrap();
-    recorder.admit(permit, &admission(call)).unwrap()
+    let pending = recorder.admit(permit, &admission(call)).unwrap();
+    wait(pending.written()).unwrap();
+    pending
 }
 
 /// A call that is taken for ten prompt tokens and a hundred others if its end is not known.
@@ -94,7 +96,8 @@ fn a_call_that_ended_before_the_process_was_killed_is_in_the_ledger_as_it_ended(
     let store = world.open();
     let group = create(&store, "cust");
     let call = entry(1, &[group.id], NOON_MS, NOON_MS + 5);
-    let image = killed_after(&world, &store, |recorder| drop(begin(recorder, &call).settle(call.clone())));
+    let image =
+        killed_after(&world, &store, |recorder| wait(begin(recorder, &call).settle(call.clone()).wait()));
     wait(store.flush());
     let expected = wait(store.entry(call.request_id)).unwrap();
     let after = open_at(&image, at(NOON_MS + 10), [1; 16]);
@@ -189,11 +192,11 @@ fn however_often_the_journal_is_read_every_call_is_in_the_ledger_once() {
     // Some are in the ledger already.
     let recorder = store.recorder();
     for call in &calls[..20] {
-        drop(begin(&recorder, call).settle(call.clone()));
+        wait(begin(&recorder, call).settle(call.clone()).wait());
     }
     let image = killed_after(&world, &store, |recorder| {
         for call in &calls[20..40] {
-            drop(begin(recorder, call).settle(call.clone()));
+            wait(begin(recorder, call).settle(call.clone()).wait());
         }
         calls[40..].iter().for_each(|call| std::mem::forget(begin(recorder, call)));
     });
@@ -219,7 +222,7 @@ fn what_retention_took_out_of_the_ledger_does_not_come_back_from_the_journal() {
     let calls = [(1, old), (2, new)].map(|(n, at_ms)| entry(n, &[GroupId(1)], at_ms, at_ms));
     let recorder = store.recorder();
     for call in &calls {
-        drop(begin(&recorder, call).settle(call.clone()));
+        wait(begin(&recorder, call).settle(call.clone()).wait());
     }
     wait(store.flush());
     assert_eq!(wait(store.prune(at(new), 2)).unwrap().lines, 1);
@@ -254,7 +257,7 @@ fn a_record_that_was_torn_costs_no_more_than_itself() {
     let store = world.open();
     let calls: Vec<_> = (0..3).map(|n| entry(n, &[GroupId(1)], NOON_MS, NOON_MS + 1)).collect();
     let image = killed_after(&world, &store, |recorder| {
-        calls.iter().for_each(|call| drop(begin(recorder, call).settle(call.clone())));
+        calls.iter().for_each(|call| wait(begin(recorder, call).settle(call.clone()).wait()));
     });
     let file = &segments(&image)[0];
     let mut bytes = fs::read(file).unwrap();
@@ -324,7 +327,7 @@ fn rolling_windows_open_with_the_last_minute_on_the_same_clock_after_a_kill_and_
     let old = entry(2, &[child.id, root.id], NOON_MS - 70_000, NOON_MS - 69_000);
     let image = killed_after(&world, &store, |recorder| {
         for call in [&old, &call] {
-            drop(begin(recorder, call).settle(call.clone()));
+            wait(begin(recorder, call).settle(call.clone()).wait());
         }
     });
     store.close();
@@ -354,7 +357,9 @@ fn what_a_call_did_not_hold_counts_from_when_it_was_taken_to_end() {
     let call = entry(1, &[group.id], NOON_MS, NOON_MS);
     let image = killed_after(&world, &store, |recorder| {
         let observed = Admission { held: 0, ..admission(&call) };
-        std::mem::forget(recorder.admit(recorder.permit().unwrap(), &observed).unwrap());
+        let pending = recorder.admit(recorder.permit().unwrap(), &observed).unwrap();
+        wait(pending.written()).unwrap();
+        std::mem::forget(pending);
     });
     // Without the restart it would have been charged its tokens at its end, a minute from which they count.
     let now = at(NOON_MS + 55_000);
@@ -371,7 +376,8 @@ fn after_the_machine_was_started_anew_a_charge_is_as_old_as_the_wall_clock_says(
     let store = world.open();
     let group = create(&store, "cust");
     let call = entry(1, &[group.id], NOON_MS, NOON_MS + 500);
-    let image = killed_after(&world, &store, |recorder| drop(begin(recorder, &call).settle(call.clone())));
+    let image =
+        killed_after(&world, &store, |recorder| wait(begin(recorder, &call).settle(call.clone()).wait()));
     let charged_at = |wall_ms| {
         let image_again = World::new();
         copy_books(&image, &image_again);
@@ -446,7 +452,8 @@ fn what_is_written_comes_to_the_disk_within_the_interval_and_nobody_waits_for_it
     let store = Store::open(options).unwrap();
     let recorder = store.recorder();
     let call = entry(1, &[GroupId(1)], NOON_MS, NOON_MS);
-    assert!(!begin(&recorder, &call).settle(call).waits());
+    // As where the caller has left.
+    drop(begin(&recorder, &call).settle(call));
     // The current segment and a spare one.
     while store.journal_use().unsynced_bytes > 0 || store.journal_use().segments < 2 {
         std::thread::yield_now();

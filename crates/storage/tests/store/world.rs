@@ -232,9 +232,9 @@ pub(crate) fn on_terms(change: impl FnOnce(&mut Terms), mut entry: Entry) -> Ent
 
 /// Every step that a new store takes.
 pub(crate) const MIGRATIONS: &[&str] =
-    &["0001_first", "0002_tenants", "0003_model_configs", "0004_ledger", "0005_webhooks"];
+    &["0001_first", "0002_tenants", "0003_model_configs", "0004_ledger", "0005_webhooks", "0006_late_sums"];
 /// The schema version that they lead to.
-pub(crate) const SCHEMA: u32 = 5;
+pub(crate) const SCHEMA: u32 = 6;
 
 /// A call that holds nothing.
 pub(crate) const OBSERVED: Ask =

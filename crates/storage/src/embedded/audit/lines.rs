@@ -10,6 +10,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::audit::Audit;
 use crate::embedded::entry_rows::Lines;
 use crate::embedded::fields::{Parsed, count, read_count};
+use crate::embedded::late_sums::{Batch, drawer_of_line};
+use crate::embedded::replay::Watermarks;
 use crate::embedded::span_rows;
 use crate::line_use::LineKey;
 
@@ -122,15 +124,23 @@ fn add_entries(reader: &Connection, tallies: &mut Tallies) -> rusqlite::Result<(
         return Ok(());
     }
     let sql = "SELECT t.lines, e.admitted_ms, e.settled_ms, e.input_tokens, e.output_tokens,
-            ifnull(e.cost_nano_usd, 0)
-        FROM main.entries AS e JOIN main.terms AS t ON t.id = e.terms WHERE t.lines != 0";
+            ifnull(e.cost_nano_usd, 0), ifnull(w.batch, 0)
+        FROM main.entries AS e JOIN main.terms AS t ON t.id = e.terms
+            LEFT JOIN waiting AS w ON w.request_id = e.request_id
+        WHERE t.lines != 0";
+    let watermarks = Watermarks::read(reader)?;
     let mut ask = reader.prepare(sql)?;
     let mut rows = ask.query([])?;
     while let Some(row) = rows.next()? {
         let Some(lines) = sets.get(&row.get(0)?) else { continue };
         let (admitted_ms, settled_ms): (i64, i64) = (row.get(1)?, row.get(2)?);
         let (input, output, cost): (i64, i64, i64) = (row.get(3)?, row.get(4)?, row.get(5)?);
+        let batch: Batch = row.get(6)?;
         for key in lines {
+            // Not in the sum yet.
+            if batch > 0 && !watermarks.have(drawer_of_line(*key), batch) {
+                continue;
+            }
             let Some(tally) = tallies.get_mut(key) else { continue };
             let (at_ms, amount) = match key.1 {
                 Meter::Requests => (admitted_ms, 1),

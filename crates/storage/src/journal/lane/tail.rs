@@ -1,11 +1,15 @@
 //! The end of a lane: the segment that is appended to, the spare one after it, and those before it that are still needed.
 //!
-//! Guarantees: a record is written in full or is not there; after an error nothing is admitted until there is another
-//! segment.
-//! Begins at [`Tail::append`].
+//! Records gather in memory, so that what belongs to one turn of a worker is one write.
+//!
+//! Guarantees: a record is written in full or is not there; its place in its segment is its own from the beginning on. What
+//! the disk refuses stays and is tried again; until it is written, or after a sync that failed until there is another
+//! segment, nothing is admitted.
+//! Begins at [`Tail::append`] and [`Tail::write_out`].
 
 use std::collections::VecDeque;
 use std::io;
+use std::mem;
 use std::sync::Arc;
 
 use domain::{Entry, RequestId, Terms};
@@ -19,8 +23,10 @@ use crate::journal::record::{
 };
 use crate::journal::segment::{HEADER_LEN, Segment};
 
-/// How often a record is put into words: for this segment, for the next, and for the one after if that has a fault.
-const TRIES_MAX: usize = 3;
+/// How often a record is put into words: for this segment, and for the next.
+const TRIES_MAX: usize = 2;
+/// Bytes that gather at most before they are written, whoever waits for them.
+const UNWRITTEN_MAX: usize = 64 * 1024;
 
 /// What is appended.
 pub(super) enum What<'a> {
@@ -57,6 +63,7 @@ pub(in crate::journal) struct Kept {
 struct Current {
     segment: Arc<Segment>,
     len: u64,
+    /// Where the next record goes.
     at: u64,
     is_dirty: bool,
 }
@@ -67,8 +74,10 @@ pub(super) struct Tail {
     spare: Option<Spare>,
     older: VecDeque<Kept>,
     dictionary: Dictionary,
-    /// What is being written.
-    buffer: Vec<u8>,
+    /// What was appended to the current segment and is not written: the bytes before its end.
+    unwritten: Vec<u8>,
+    /// The same of segments before it, whose end the disk refused: the segment, where in it, and what.
+    stuck: VecDeque<(Arc<Segment>, u64, Vec<u8>)>,
     /// What is moved.
     moved: Vec<u8>,
     /// Written to since they were last synced.
@@ -76,8 +85,10 @@ pub(super) struct Tail {
     /// Bytes ever appended.
     position: u64,
     latest_ns: u64,
-    /// The current segment could not be written to.
+    /// What was written to the current segment could not be brought to the disk.
     is_failing: bool,
+    /// What gathered could not be written.
+    is_refused: bool,
 }
 
 impl Tail {
@@ -92,16 +103,19 @@ impl Tail {
     }
 
     fn try_append(&mut self, what: &What<'_>, promised: u64) -> Result<Place, Full> {
+        if let What::Moved(place, _) = what {
+            self.read(place)?;
+        }
         for _ in 0..TRIES_MAX {
-            let frame_at = self.encode(what)?;
-            let len = bytes(self.buffer.len());
-            if !self.has_room(len, promised) {
-                return Err(Full);
-            }
-            if len <= self.free() {
-                match self.write(what, frame_at) {
-                    Ok(place) => return Ok(place),
-                    Err(error) => self.fail(&error),
+            let before = self.unwritten.len();
+            let appended =
+                self.encode(what).and_then(|frame_at| self.keep((before, frame_at), what, promised));
+            match appended {
+                Ok(Some(place)) => return Ok(place),
+                Ok(None) => self.unwritten.truncate(before),
+                Err(Full) => {
+                    self.unwritten.truncate(before);
+                    return Err(Full);
                 }
             }
             // The next segment has told of no terms, so it is put into words anew.
@@ -110,78 +124,121 @@ impl Tail {
         Err(Full)
     }
 
-    /// Puts the record into the buffer, after its terms if they have to be told. Answers where in it the record begins.
+    /// Puts the record behind what gathered, after its terms if they have to be told. Answers where it begins there. What
+    /// is moved was read before.
     fn encode(&mut self, what: &What<'_>) -> Result<usize, Full> {
-        let Self { current: Some(current), dictionary, buffer, moved, .. } = self else { return Err(Full) };
-        buffer.clear();
+        let Self { current: Some(current), dictionary, unwritten: out, moved, .. } = self else {
+            return Err(Full);
+        };
         let salt = current.segment.salt;
-        let mut number = |terms: &Arc<Terms>, buffer: &mut Vec<u8>| {
+        let mut number = |terms: &Arc<Terms>, out: &mut Vec<u8>| {
             let (number, is_new) = dictionary.number(terms);
             if is_new {
-                frame::put(buffer, salt, |out| put_terms(out, number, terms));
+                frame::put(out, salt, |out| put_terms(out, number, terms));
             }
-            (number, buffer.len())
+            (number, out.len())
         };
-        let at = match what {
+        let mut at = out.len();
+        match what {
             What::Admission(admission) => {
-                let (terms, at) = number(admission.terms, buffer);
-                frame::put(buffer, salt, |out| put_admission(out, terms, admission));
-                at
+                let (terms, after) = number(admission.terms, out);
+                at = after;
+                frame::put(out, salt, |out| put_admission(out, terms, admission));
             }
-            What::Moved(place, terms) => {
-                read(place, moved).map_err(|error| {
-                    tracing::error!(%error, "the journal cannot be read");
-                    Full
-                })?;
-                let (terms, at) = number(terms, buffer);
-                frame::put(buffer, salt, |out| put_moved(out, terms, moved));
-                at
+            What::Moved(_, terms) => {
+                let (terms, after) = number(terms, out);
+                at = after;
+                frame::put(out, salt, |out| put_moved(out, terms, moved));
             }
-            What::Hold(request_id, held) => {
-                frame::put(buffer, salt, |out| put_hold(out, *request_id, *held));
-                0
-            }
-            What::Settlement(entry) => {
-                frame::put(buffer, salt, |out| put_settlement(out, entry));
-                0
-            }
+            What::Hold(request_id, held) => frame::put(out, salt, |out| put_hold(out, *request_id, *held)),
+            What::Settlement(entry) => frame::put(out, salt, |out| put_settlement(out, entry)),
             What::Cancellation(request_id) => {
-                frame::put(buffer, salt, |out| put_cancellation(out, *request_id));
-                0
+                frame::put(out, salt, |out| put_cancellation(out, *request_id));
             }
-        };
+        }
         Ok(at)
     }
 
-    fn write(&mut self, what: &What<'_>, frame_at: usize) -> io::Result<Place> {
-        let Self { current: Some(current), buffer, dirty, .. } = self else {
-            return Err(io::ErrorKind::NotFound.into());
+    /// Keeps what was put behind `before`, if there is room for it; none if that is in the next segment.
+    fn keep(
+        &mut self,
+        (before, frame_at): (usize, usize),
+        what: &What<'_>,
+        promised: u64,
+    ) -> Result<Option<Place>, Full> {
+        let len = bytes(self.unwritten.len() - before);
+        // What was admitted before the disk refused can still be ended.
+        if !self.has_space(len, promised) || (self.is_refused && what.is_for_more()) {
+            return Err(Full);
+        }
+        let Some(current) = self.current.as_mut().filter(|current| current.len - current.at >= len) else {
+            return Ok(None);
         };
-        current.segment.write(buffer, current.at)?;
         let place = Place {
             request_id: what.request_id(),
             segment: Arc::clone(&current.segment),
-            at: current.at + bytes(frame_at),
-            len: buffer.len() - frame_at,
+            at: current.at + bytes(frame_at - before),
+            len: self.unwritten.len() - frame_at,
         };
-        current.at += bytes(buffer.len());
-        self.position += bytes(buffer.len());
+        current.at += len;
+        self.position += len;
+        if self.unwritten.len() >= UNWRITTEN_MAX {
+            // What is refused is said, and tried again.
+            let _ = self.write_out();
+        }
+        Ok(Some(place))
+    }
+
+    /// Writes what gathered. What the disk refuses stays where it is.
+    pub(super) fn write_out(&mut self) -> Result<(), Full> {
+        let written = self.write_stuck().and_then(|()| self.write_current());
+        if let Err(error) = &written
+            && !self.is_refused
+        {
+            tracing::error!(%error, "the journal cannot be written; no call is admitted until it can");
+        }
+        self.is_refused = written.is_err();
+        written.map_err(|_| Full)
+    }
+
+    fn write_stuck(&mut self) -> io::Result<()> {
+        while let Some((segment, at, bytes)) = self.stuck.front() {
+            segment.write(bytes, *at)?;
+            self.dirty.extend(self.stuck.pop_front().map(|(segment, ..)| segment));
+        }
+        Ok(())
+    }
+
+    fn write_current(&mut self) -> io::Result<()> {
+        let Self { current: Some(current), unwritten, dirty, .. } = self else { return Ok(()) };
+        if unwritten.is_empty() {
+            return Ok(());
+        }
+        current.segment.write(unwritten, current.at - bytes(unwritten.len()))?;
+        unwritten.clear();
         if !current.is_dirty {
             current.is_dirty = true;
             dirty.push(Arc::clone(&current.segment));
         }
-        Ok(place)
+        Ok(())
     }
 
-    fn fail(&mut self, error: &io::Error) {
-        if !self.is_failing {
-            tracing::error!(%error, "the journal cannot be written; no call is admitted until it can");
-        }
-        self.is_failing = true;
+    /// The payload of an admission that was appended before.
+    fn read(&mut self, place: &Place) -> Result<(), Full> {
+        self.write_out()?;
+        read(place, &mut self.moved).map_err(|error| {
+            tracing::error!(%error, "the journal cannot be read");
+            Full
+        })
+    }
+
+    /// Whether a call can be admitted that takes so many bytes, and so many others after them.
+    pub(super) fn has_room(&self, wanted: u64, promised: u64) -> bool {
+        !self.is_refused && self.has_space(wanted, promised)
     }
 
     /// Whether so many bytes can be appended, and so many others after them.
-    pub(super) fn has_room(&self, wanted: u64, promised: u64) -> bool {
+    fn has_space(&self, wanted: u64, promised: u64) -> bool {
         let (tail, spare) = (self.free(), self.spare.as_ref().map_or(0, |spare| capacity(spare.len)));
         // Of the current segment the length of one record may be left over.
         let usable = tail.saturating_sub(if spare > 0 { bytes(SETTLEMENT_LEN_MAX) } else { 0 });
@@ -203,8 +260,15 @@ impl Tail {
 
     fn roll(&mut self) -> Result<(), Full> {
         let Spare { segment, len } = self.spare.take().ok_or(Full)?;
+        // What is refused is tried again.
+        let _ = self.write_out();
         let next = Current { segment, len, at: bytes(HEADER_LEN), is_dirty: false };
         if let Some(last) = self.current.replace(next) {
+            if !self.unwritten.is_empty() {
+                let unwritten = mem::take(&mut self.unwritten);
+                let at = last.at - bytes(unwritten.len());
+                self.stuck.push_back((Arc::clone(&last.segment), at, unwritten));
+            }
             self.older.push_back(Kept { segment: last.segment, len: last.len, latest_ns: self.latest_ns });
         }
         self.dictionary.begin();
@@ -224,8 +288,15 @@ impl Tail {
         self.latest_ns
     }
 
+    /// Bytes that were ever appended.
     pub(super) fn position(&self) -> u64 {
         self.position
+    }
+
+    /// How many of them are written.
+    pub(super) fn written(&self) -> u64 {
+        let stuck: usize = self.stuck.iter().map(|(.., bytes)| bytes.len()).sum();
+        self.position - bytes(self.unwritten.len() + stuck)
     }
 
     fn free(&self) -> u64 {
@@ -290,6 +361,14 @@ impl Tail {
 }
 
 impl What<'_> {
+    /// Whether it lets a call begin, or go on for longer.
+    fn is_for_more(&self) -> bool {
+        match self {
+            Self::Admission(_) | Self::Hold(..) => true,
+            Self::Moved(..) | Self::Settlement(_) | Self::Cancellation(_) => false,
+        }
+    }
+
     fn request_id(&self) -> RequestId {
         match self {
             Self::Admission(admission) => admission.request_id,
