@@ -22,6 +22,9 @@ pub(crate) static WANTED: [HeaderName; 5] = [
     header::CONTENT_ENCODING,
 ];
 
+/// Room for what an answer carries in the end, so that its headers are not moved as they grow in number.
+const HEADERS_USUAL: usize = 14;
+
 /// Turns the upstream's answer into ours. Settles on every way out but a stream, which settles at its own end. What is
 /// settled goes out once the disk has it, where the operator wants that.
 pub(crate) async fn reply(
@@ -52,6 +55,7 @@ pub(crate) async fn reply(
         (false, _) => refused_upstream(admitted, body, status).await?,
     };
     *response.status_mut() = status;
+    response.headers_mut().reserve(HEADERS_USUAL);
     for (name, value) in head.into_headers().filter(|(name, _)| *name != header::CONTENT_ENCODING) {
         response.headers_mut().append(name, value);
     }

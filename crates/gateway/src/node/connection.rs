@@ -5,8 +5,11 @@
 //! same).
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 
 use http::{HeaderValue, Request, Response, header};
 use http_body::Body as _;
@@ -16,6 +19,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use proxy::Body;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
 
 use super::Phase;
 use super::accept::Server;
@@ -75,13 +79,32 @@ where
     let connection =
         http1::Builder::new().max_buf_size(HEADER_BYTES_MAX).serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
-    let mut phase = server.phase.clone();
-    tokio::select! {
-        served = connection.as_mut() => return served,
-        _ = phase.wait_for(|phase| *phase >= Phase::Ending) => {}
+    if let Some(served) = until_the_end(connection.as_mut(), &server.phase).await {
+        return served;
     }
     connection.as_mut().graceful_shutdown();
     connection.await
+}
+
+/// Drives a connection until it is served, or the gateway ends.
+async fn until_the_end<F: Future>(
+    mut connection: Pin<&mut F>,
+    phase: &watch::Receiver<Phase>,
+) -> Option<F::Output> {
+    let (news, mut phase) = (phase.clone(), phase.clone());
+    let mut end = pin!(phase.wait_for(|phase| *phase >= Phase::Ending));
+    let mut is_awaited = false;
+    poll_fn(|cx| {
+        if let Poll::Ready(served) = connection.as_mut().poll(cx) {
+            return Poll::Ready(Some(served));
+        }
+        // Asked once, it wakes this task, which is the same all along. To ask at each request takes a lock.
+        if std::mem::replace(&mut is_awaited, true) && !news.has_changed().unwrap_or(true) {
+            return Poll::Pending;
+        }
+        end.as_mut().poll(cx).map(|_| None)
+    })
+    .await
 }
 
 async fn answer(dispatch: &Dispatch, request: Request<Incoming>) -> Response<Body> {
