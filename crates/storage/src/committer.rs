@@ -25,7 +25,7 @@ use crate::ledger::Room;
 
 /// How long a first entry waits for others to share its transaction. The journal has it meanwhile; each transaction costs
 /// some pages and a wait for the disk, however few entries it brings.
-const BATCH_WAIT: Duration = Duration::from_millis(50);
+const BATCH_WAIT: Duration = Duration::from_millis(100);
 /// Entries in one transaction. Where many wait, one of many costs less: sums of busy groups are written once in each.
 const BATCH_MAX: usize = 8_192;
 /// Pause before a batch that the disk refused is tried again.

@@ -71,6 +71,8 @@ use crate::vault::Vault;
 pub(crate) const FILE: &str = "tollgate.db";
 /// SQLite 3.51.3: earlier ones can corrupt a write-ahead log.
 const SQLITE_MIN: i32 = 3_051_003;
+/// KiB of pages that the committer keeps, so that the sums' rows of busy groups stay in memory: 32 MiB.
+const PAGES_KIB: i64 = 32 * 1_024;
 /// How long to wait for another connection, such as a backup's.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
 
@@ -256,8 +258,7 @@ fn open_writer(dir: &Path) -> Result<Connection, OpenError> {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
-        // 32 MiB of pages, so that the sums' rows of busy groups stay in memory.
-        connection.pragma_update(None, "cache_size", -32_768)?;
+        connection.pragma_update(None, "cache_size", -PAGES_KIB)?;
         // A burst may grow the log; it is cut to 64 MiB afterwards.
         connection.pragma_update(None, "journal_size_limit", 64 * 1_024 * 1_024)?;
         connection.set_prepared_statement_cache_capacity(64);

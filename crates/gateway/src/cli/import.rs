@@ -162,7 +162,8 @@ impl Tally {
         let done = self.groups.saturating_add(self.keys).saturating_add(self.already_there);
         if done.saturating_sub(self.told) >= TELL_EVERY {
             self.told = done;
-            tracing::info!(groups = self.groups, keys = self.keys, self.already_there, "importing");
+            let Self { groups, keys, already_there, .. } = self;
+            tracing::info!(groups, keys, already_there, "importing");
         }
     }
 }

@@ -200,3 +200,83 @@ impl Drawer {
         tx.prepare_cached(sql)?.execute(params![i64::try_from(at).unwrap_or(0), batch]).map(drop)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use domain::{Day, Terms, WorkspaceId};
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::embedded::folds::{FoldKey, Rollup};
+
+    fn folds(terms: std::ops::Range<i64>) -> Folds {
+        let shared = Arc::new(Terms {
+            workspace: WorkspaceId(1),
+            groups: [].into(),
+            external_entity_id: "cust".into(),
+            slug: "acme/m1".parse().unwrap(),
+            provider: "OPENAI_COMPATIBLE".into(),
+            upstream_model: "llama".into(),
+            price: None,
+            lines: [].into(),
+        });
+        let mut folds = Folds::default();
+        for terms in terms {
+            let key = FoldKey { terms, key_prefix: "key".into(), hour: 1, admitted: Day(0) };
+            folds.add(key, &shared, Rollup { requests: 1, ..Rollup::default() });
+        }
+        folds
+    }
+
+    fn store() -> Connection {
+        let store = Connection::open_in_memory().unwrap();
+        for migration in crate::embedded::migrations::ALL {
+            store.execute_batch(migration.sql).unwrap();
+        }
+        store
+    }
+
+    #[test]
+    fn however_many_callers_there_are_no_more_than_the_bound_wait_after_a_batch() {
+        let (mut store, mut late, lines) = (store(), LateSums::default(), LineUse::default());
+        let most = i64::try_from(FOLDS_MAX).unwrap();
+        late.add(folds(0..most + 5_000), []);
+        let tx = store.transaction().unwrap();
+        let wrote = late.write_due(&tx, &lines).unwrap();
+        tx.commit().unwrap();
+        late.wrote(wrote);
+        assert!((1..=FOLDS_MAX).contains(&late.folds), "{}", late.folds);
+        let waiting: usize = late.drawers.iter().map(|drawer| drawer.folds.len()).sum();
+        assert_eq!(waiting, late.folds);
+    }
+
+    #[test]
+    fn a_batch_is_remembered_until_every_drawer_has_it() {
+        let (mut store, mut late, lines) = (store(), LateSums::default(), LineUse::default());
+        for batch in 0..DRAWERS_I64 {
+            let tx = store.transaction().unwrap();
+            late.write_batch(&tx, &[0; 16]).unwrap();
+            let wrote = late.write_due(&tx, &lines).unwrap();
+            tx.commit().unwrap();
+            late.wrote(wrote);
+            late.add(folds(batch..batch + 1), []);
+        }
+        let count = |store: &Connection| -> i64 {
+            store.query_row("SELECT count(*) FROM unsummed", [], |row| row.get(0)).unwrap()
+        };
+        assert_eq!(count(&store), DRAWERS_I64, "the first drawer was written before there was anything");
+        let tx = store.transaction().unwrap();
+        let wrote = late.write_due(&tx, &lines).unwrap();
+        tx.commit().unwrap();
+        late.wrote(wrote);
+        assert_eq!(count(&store), DRAWERS_I64 - 1, "now it has the first batch, as all others have");
+        assert!(!late.are_settled());
+        let tx = store.transaction().unwrap();
+        let wrote = late.write_all(&tx, &lines).unwrap();
+        tx.commit().unwrap();
+        late.wrote(wrote);
+        assert_eq!((count(&store), late.are_settled(), late.folds), (0, true, 0));
+    }
+}

@@ -87,23 +87,28 @@ impl Found {
     }
 }
 
-/// What stands behind the header. Most of a segment was never written and is zero: memory that nothing is written to
-/// either costs the process nothing, now and as long as it runs.
+/// What stands behind the header. Most of a segment was never written and is zero, of which only the beginning is kept: no
+/// record ends in as many zeroes, and what a start allocates stays with the process.
 fn frames(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
-    let header = u64::try_from(HEADER_LEN).unwrap_or(u64::MAX);
-    let len = file.metadata()?.len().saturating_sub(header);
-    file.seek(SeekFrom::Start(header))?;
-    let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
-    let mut part = vec![0; PART_LEN];
-    for place in bytes.chunks_mut(PART_LEN) {
-        let part = &mut part[..place.len()];
-        file.read_exact(part)?;
-        if part.iter().any(|byte| *byte != 0) {
-            place.copy_from_slice(part);
+    file.seek(SeekFrom::Start(u64::try_from(HEADER_LEN).unwrap_or(u64::MAX)))?;
+    let (mut bytes, mut blank) = (Vec::new(), 0_usize);
+    let mut part = Vec::with_capacity(PART_LEN);
+    loop {
+        part.clear();
+        file.by_ref().take(u64::try_from(PART_LEN).unwrap_or(u64::MAX)).read_to_end(&mut part)?;
+        if part.is_empty() {
+            bytes.resize(bytes.len().saturating_add(blank.min(PART_LEN)), 0);
+            return Ok(bytes);
+        }
+        if part.iter().all(|byte| *byte == 0) {
+            blank = blank.saturating_add(part.len());
+        } else {
+            bytes.resize(bytes.len().saturating_add(blank), 0);
+            bytes.extend_from_slice(&part);
+            blank = 0;
         }
     }
-    Ok(bytes)
 }
 
 /// What a file is; none if there is nothing in it to read.
@@ -130,4 +135,26 @@ fn head(path: &Path) -> io::Result<(Vec<u8>, u64)> {
     let mut head = Vec::with_capacity(HEADER_LEN);
     file.by_ref().take(u64::try_from(HEADER_LEN).unwrap_or(u64::MAX)).read_to_end(&mut head)?;
     Ok((head, file.metadata()?.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_read_with_every_gap_in_it_and_a_little_of_what_is_blank_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("one.seg");
+        let written = [vec![7; HEADER_LEN], vec![1; 3], vec![0; 5 * PART_LEN], vec![2; 9]].concat();
+        for (behind, kept) in [(0, 0), (PART_LEN / 2, PART_LEN / 2), (20 * PART_LEN, 2 * PART_LEN)] {
+            fs::write(&path, [written.clone(), vec![0; behind]].concat()).unwrap();
+            let read = frames(&path).unwrap();
+            let (said, blank) = read.split_at(written.len() - HEADER_LEN);
+            assert!(*said == written[HEADER_LEN..], "{behind}");
+            assert!(blank.len() >= behind.min(PART_LEN) && blank.len() <= kept, "{behind}: {}", blank.len());
+            assert!(blank.iter().all(|byte| *byte == 0));
+        }
+        fs::write(&path, &written[..HEADER_LEN]).unwrap();
+        assert!(frames(&path).unwrap().is_empty());
+    }
 }

@@ -119,6 +119,26 @@ fn a_copy_that_was_made_while_sums_waited_adds_up_once_it_is_put_back() {
     assert_eq!(history(&back.open(), tree(7)[0]).requests, 1);
 }
 
+#[test]
+fn what_retention_takes_out_and_what_is_corrected_is_in_the_sums_first() {
+    let world = World::new();
+    let store = world.open();
+    let calls: Vec<_> = (0..20).map(|n| entry(n, &tree(u64::from(n) % 2), NOON_MS, NOON_MS)).collect();
+    calls.iter().cloned().for_each(|call| record(&store, call));
+    let change = BillChange { input: 1, output: 0, cost: None };
+    let (workspace, corrects) = (calls[0].terms.workspace, calls[0].request_id);
+    let draft = CorrectionDraft { workspace, corrects, change, reason: "tried twice".into() };
+    wait(store.correct(NOW, draft, |_| true)).unwrap();
+    audited(&killed(&world));
+    (20..30).for_each(|n| record(&store, entry(n, &tree(0), NOON_MS, NOON_MS)));
+    let later = domain::Now { mono_ns: 0, wall_ms: NOON_MS + 3 * DAY_MS };
+    assert_eq!(wait(store.prune(later, 1)).unwrap().lines, 31);
+    let (image, after) = (killed(&world), |store: &Store| [0, 1].map(|n| history(store, tree(n)[1])));
+    let sums = after(&image.open());
+    assert_eq!(sums.map(|sums| (sums.requests, sums.input)), [(20, 201), (10, 100)]);
+    assert_eq!(after(&store), sums);
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Act {
     /// Calls of one caller, in a batch of their own, so many hours after those before.

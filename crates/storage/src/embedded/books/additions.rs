@@ -10,7 +10,12 @@ use domain::{Change, Context, GroupId, Now, Rejection, Snapshot, Version, Worksp
 use rusqlite::Transaction;
 
 use super::{Books, config_rows, is_taken, words_for_taken};
+use crate::embedded::PAGES_KIB;
 use crate::store::Additions;
+
+/// KiB of pages that are kept while additions are made. Ten thousand keys lie on twice as many pages, all over the file: with
+/// less room each is written and read again several times before the transaction ends.
+const CACHE_KIB: i64 = 256 * 1_024;
 
 /// One addition that was made, and the roots of the trees that it touched.
 type Made = (Added, Vec<GroupId>);
@@ -18,6 +23,18 @@ type Made = (Added, Vec<GroupId>);
 impl Books {
     /// Adds them in their order, until one is refused.
     pub(crate) fn add_all(
+        &mut self,
+        workspace: WorkspaceId,
+        additions: Vec<Addition>,
+        now: Now,
+    ) -> rusqlite::Result<Additions> {
+        self.connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+        let added = self.add_each(workspace, additions, now);
+        self.connection.pragma_update(None, "cache_size", -PAGES_KIB)?;
+        added
+    }
+
+    fn add_each(
         &mut self,
         workspace: WorkspaceId,
         additions: Vec<Addition>,
