@@ -16,7 +16,8 @@ const TICK_MICROS: u64 = 10_000;
 const READY_MAX: Duration = Duration::from_secs(30);
 const STOP_MAX: Duration = Duration::from_secs(10);
 const SETTLE_MAX: Duration = Duration::from_secs(5);
-const SETTLE_POLL: Duration = Duration::from_millis(100);
+/// Longer than a gateway gathers for its ledger, or a pause would be taken for the end.
+const SETTLE_POLL: Duration = Duration::from_millis(160);
 const POLL: Duration = Duration::from_millis(20);
 
 /// A child process with its files; both end with this value.

@@ -145,8 +145,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         reusable
     }
 
-    /// Whether nothing came since the last answer. A byte would belong to no request, and an end would be one.
+    /// Whether nothing came since the last answer, as far as the runtime has looked at its sockets. A byte would belong to no
+    /// request, and an end would be one.
     pub fn is_quiet(&mut self) -> bool {
+        // Who has used up its turn is told that nothing is there, without a look.
+        if !tokio::task::coop::has_budget_remaining() {
+            return false;
+        }
         let mut byte = [0];
         let read = Pin::new(&mut self.stream)
             .poll_read(&mut Context::from_waker(Waker::noop()), &mut ReadBuf::new(&mut byte));

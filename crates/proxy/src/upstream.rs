@@ -64,7 +64,8 @@ impl Upstream {
 
     /// Sends a request and waits for the head of its answer, `first_byte` at most once a connection stands.
     ///
-    /// It is sent once; only a pooled connection that failed before a byte of it was written is replaced by a new one.
+    /// It is sent once; only a pooled connection that failed before a byte of it was written is replaced by a new one, and
+    /// none over TLS, which does not tell.
     /// How often that was tried is counted in `attempts`, also if this is not waited for to its end.
     pub(crate) async fn send(
         &self,
@@ -79,8 +80,9 @@ impl Upstream {
             match line.answer(first_byte).await {
                 Ok(head) => return Ok(self.leased(head, origin, line)),
                 Err(SendError::Broken(fault)) => match line.connection.take_unsent() {
-                    Some(unsent) => request = unsent,
-                    None => return Err(SendError::Broken(fault)),
+                    // Over TLS, a write that failed may have sent a part of it.
+                    Some(unsent) if !origin.tls => request = unsent,
+                    Some(_) | None => return Err(SendError::Broken(fault)),
                 },
                 Err(error) => return Err(error),
             }

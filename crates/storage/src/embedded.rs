@@ -117,7 +117,7 @@ pub(crate) fn open(
     migrations::run(&mut connection, dir, migrations::ALL)?;
     migrations::settle(&connection).map_err(doing("tidying up the store after opening"))?;
     load::keep_check_value(&connection, &vault).map_err(doing("writing the check value"))?;
-    let customers = customer_rows::read(&connection)?;
+    let customers = customer_rows::read(dir)?;
     let snapshot =
         load::snapshot(&connection, &vault, customers).map_err(doing("reading the configuration"))?;
     let line_use = load::line_use(&connection, &snapshot).map_err(doing("reading what is spent"))?;

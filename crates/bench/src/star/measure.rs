@@ -24,6 +24,10 @@ const TAIL_SAMPLES: usize = 10_000;
 /// Where memory under load is looked at.
 const LOADED_AT: usize = 512;
 
+/// After so long without a call a gateway writes the sums that it has put off. Those of two keys are nothing; those of a
+/// thousand trees would be written in the next side's turn.
+const SUMS_WAIT: Duration = Duration::from_millis(2_300);
+
 /// All rounds of a point.
 #[derive(Debug)]
 pub(super) struct Measured {
@@ -110,22 +114,31 @@ impl Measured {
         self.rows.iter().find(|row| row.role == role)
     }
 
-    /// What a side adds to the time of a call: less what it takes straight in the same round.
+    /// What a side adds to the time of a call: less what it takes straight in the same round. 0 where it was no slower, which
+    /// the noise of the machine can make of it.
     pub(super) fn added(&self, row: &Row, of: fn(&Timed) -> Option<u64>) -> Vec<u64> {
         let straight = self.row(Role::Straight).map_or(&[][..], |straight| &straight.timed);
         let pairs = row.timed.iter().zip(straight);
         pairs.filter_map(|(one, straight)| Some(of(one)?.saturating_sub(of(straight)?))).collect()
     }
 
-    /// What two sides add, one to the other, in hundredths.
+    /// What two sides add, one to the other, in hundredths. None if in any round either added nothing, for then there is
+    /// no ratio; nor where calls failed.
     pub(super) fn added_ratio(&self, roles: [Role; 2], of: fn(&Timed) -> Option<u64>) -> Option<Spread> {
         let [one, other] = [self.row(roles[0])?, self.row(roles[1])?];
-        Spread::of_ratios(self.added(one, of).into_iter().zip(self.added(other, of)))
+        let (ones, others) = (self.added(one, of), self.added(other, of));
+        if ones.contains(&0) || others.contains(&0) || one.timed_errors + other.timed_errors > 0 {
+            return None;
+        }
+        Spread::of_ratios(ones.into_iter().zip(others))
     }
 
-    /// One side to the other in closed loops, in hundredths.
+    /// One side to the other in closed loops, in hundredths; none where calls failed.
     pub(super) fn closed_ratio(&self, roles: [Role; 2], of: fn(&Closed) -> u64) -> Option<Spread> {
         let [one, other] = [self.row(roles[0])?, self.row(roles[1])?];
+        if one.closed_errors + other.closed_errors > 0 {
+            return None;
+        }
         Spread::of_ratios(one.closed.iter().map(of).zip(other.closed.iter().map(of)))
     }
 }
@@ -179,7 +192,7 @@ impl<'a> Turn<'a> {
         let load_before = load_cpu()?;
         let outcome = session.run(Pace::Closed, time)?;
         let (load_after, during) = (load_cpu()?, process.consumption()?);
-        let after = process.settled_consumption()?.cpu_micros;
+        let after = self.settled_cpu_micros()?;
 
         let (calls, micros) = (outcome.nanos.len() as u64, micros(outcome.elapsed));
         self.loaded_kib = self.loaded_kib.max(during.rss_kib);
@@ -197,10 +210,20 @@ impl<'a> Turn<'a> {
         let mut session = self.calls.connect(point.connections)?;
         session.run(Pace::PerSecond(rate), WARM_UP)?;
         let outcome = session.run(Pace::PerSecond(rate), time)?;
-        self.side.process.settled_consumption()?;
+        self.settled_cpu_micros()?;
         self.row.timed_errors += outcome.errors;
         self.row.timed.push(Timed::of(outcome));
         Ok(())
+    }
+}
+
+impl Turn<'_> {
+    /// What the side has used when everything that it put off is done.
+    fn settled_cpu_micros(&self) -> anyhow::Result<u64> {
+        if matches!(self.side.role, Role::Many(_)) {
+            std::thread::sleep(SUMS_WAIT);
+        }
+        Ok(self.side.process.settled_consumption()?.cpu_micros)
     }
 }
 
@@ -248,13 +271,28 @@ mod tests {
         let rows = vec![
             row(Role::Straight, &[10, 20, 30]),
             row(Role::Nginx, &[30, 40, 50]),
-            row(Role::Full, &[35, 50, 20]),
+            row(Role::Full, &[35, 50, 60]),
         ];
         let measured = Measured { point, rate: 1, rows };
         let full = measured.row(Role::Full).unwrap();
-        assert_eq!(measured.added(full, |timed| Some(timed.p50)), [25, 30, 0]);
+        assert_eq!(measured.added(full, |timed| Some(timed.p50)), [25, 30, 30]);
         assert!(measured.added(full, |timed| timed.p999).is_empty());
         let ratio = measured.added_ratio([Role::Full, Role::Nginx], |timed| Some(timed.p50)).unwrap();
-        assert_eq!(ratio.ratio(), "1.25× (0.00 to 1.50)");
+        assert_eq!(ratio.ratio(), "1.50× (1.25 to 1.50)");
+    }
+
+    #[test]
+    fn there_is_no_ratio_where_a_round_added_nothing_or_calls_failed() {
+        let point = points(&Options::read(std::iter::empty()).unwrap()).remove(0);
+        let rows = |full: &[u64], errors| {
+            let mut full = row(Role::Full, full);
+            full.timed_errors = errors;
+            vec![row(Role::Straight, &[10, 20]), row(Role::Nginx, &[30, 40]), full]
+        };
+        let ratio = |full: &[u64], errors| {
+            let measured = Measured { point: point.clone(), rate: 1, rows: rows(full, errors) };
+            measured.added_ratio([Role::Full, Role::Nginx], |timed| Some(timed.p50)).is_some()
+        };
+        assert_eq!((ratio(&[30, 40], 0), ratio(&[30, 19], 0), ratio(&[30, 40], 1)), (true, false, false));
     }
 }

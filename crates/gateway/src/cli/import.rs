@@ -67,10 +67,9 @@ pub(super) async fn run(args: ImportArgs) -> anyhow::Result<()> {
     let mut tally = Tally::default();
     let imported = import(&store, &config, (lines, args.workspace.as_deref()), &mut tally).await;
     store.close();
-    let fault = imported?;
     let Tally { groups, keys, already_there, .. } = tally;
     say(&format!("groups added: {groups}, keys added: {keys}, there already: {already_there}"))?;
-    match fault {
+    match imported? {
         None => Ok(()),
         Some(Fault { line, message }) => bail!(
             "{}, line {line}: {} The lines before it are in; mend this one, and import the file again.",
@@ -111,8 +110,7 @@ async fn import(
     let (clock, _) = SystemClock::start(store.last_recorded_ms());
     let (sender, mut batches) = mpsc::channel(BATCHES_AHEAD);
     let (settings, vault) = (admin_settings(config), store.clone());
-    let reading = tokio::task::spawn_blocking(move || {
-        // Nobody takes a batch any more once a line was refused.
+    let reading = std::thread::spawn(move || {
         lines.batches(&settings, vault.vault(), |batch| sender.blocking_send(batch).is_ok());
     });
     let mut fault = None;
@@ -126,8 +124,10 @@ async fn import(
             break;
         }
     }
-    drop(batches);
-    reading.await?;
+    // Once a line was refused nobody waits for the end of it: it may still wait for the next line of standard input.
+    if fault.is_none() && reading.join().is_err() {
+        bail!("reading ended by a fault; what was imported before stays");
+    }
     Ok(fault)
 }
 

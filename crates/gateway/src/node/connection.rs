@@ -20,6 +20,7 @@ use hyper_util::rt::TokioIo;
 use proxy::Body;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
+use tokio::task::coop::unconstrained;
 
 use super::Phase;
 use super::accept::Server;
@@ -92,7 +93,8 @@ async fn until_the_end<F: Future>(
     phase: &watch::Receiver<Phase>,
 ) -> Option<F::Output> {
     let (news, mut phase) = (phase.clone(), phase.clone());
-    let mut end = pin!(phase.wait_for(|phase| *phase >= Phase::Ending));
+    // Without a budget: a task that has used up its own would be told to come again, and not be woken at the end.
+    let mut end = pin!(unconstrained(phase.wait_for(|phase| *phase >= Phase::Ending)));
     let mut is_awaited = false;
     poll_fn(|cx| {
         if let Poll::Ready(served) = connection.as_mut().poll(cx) {

@@ -5,6 +5,7 @@
 //! Begins at [`read`].
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
@@ -12,15 +13,15 @@ use domain::{Enforcement, Group, GroupId, Key, Metadata, Model, Slug, Version, W
 use rusqlite::{Connection, Row};
 
 use super::fields::{Json, Word, read_count, read_hash, read_id};
-use super::open_beside;
+use super::open_reader;
 use crate::error::OpenError;
 
 /// Groups and keys.
 pub(crate) type Customers = (Vec<Arc<Group>>, Vec<Arc<Key>>);
 
 /// Groups and keys in force, each read on a thread and a connection of its own: what these cached is given back.
-pub(crate) fn read(connection: &Connection) -> Result<Customers, OpenError> {
-    let (for_groups, for_keys) = (open_beside(connection)?, open_beside(connection)?);
+pub(crate) fn read(dir: &Path) -> Result<Customers, OpenError> {
+    let (for_groups, for_keys) = (open_reader(dir)?, open_reader(dir)?);
     let (groups, keys) = thread::scope(|scope| {
         let keys = scope.spawn(move || keys(&for_keys));
         (groups(&for_groups), keys.join())

@@ -116,7 +116,11 @@ pub(crate) fn write_each<'a>(
         let at = terms.place(tx, &entry.terms)?;
         let sequence = take_sequence((entry, at), &mut sequences)?;
         bind(&mut one, 0, (entry, at), sequence)?;
-        one.raw_execute()?;
+        let rows = one.raw_execute()?;
+        if rows != 1 {
+            // It has its event already: without its line, nothing of this batch may stand.
+            return Err(rusqlite::Error::StatementChangedRows(rows));
+        }
         fresh.push((entry, at));
     }
     sequences.write()?;
